@@ -1,0 +1,187 @@
+"""AWS clients, the one retry policy, and what their errors mean for us.
+
+botocore's own retries are off: with three attempts 50 ms apart they do not outlast an outage of a
+second, they never retry a connection cut inside a body, and two layers of retries multiply. `Patience`
+is the one policy instead: every call, and the reading of a body, is tried again with growing, jittered
+waits until `seconds` have gone by.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import boto3
+import tenacity
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ResponseStreamingError,
+)
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
+)
+
+from embedder.errors import ConfigurationError, EmbedderError, TransientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PATIENCE_SECONDS = 90.0
+"""How long one request is tried again. An outage of 30 seconds is survived with room to spare."""
+
+START_PATIENCE_SECONDS = 15.0
+"""The same for the first contact, when somebody may be waiting who mistyped an endpoint."""
+
+CONNECT_TIMEOUT = 5
+READ_TIMEOUT = 15
+"""Seconds without a byte. botocore's 60 would spend all patience on the first black hole."""
+
+TRANSIENT_CODES = frozenset(
+    {
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "PriorRequestNotComplete",
+        "InternalError",
+        "InternalServerError",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+        "BandwidthLimitExceeded",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "TransactionInProgressException",
+        "RequestTimeTooSkewed",
+    }
+)
+
+CREDENTIAL_CODES = frozenset(
+    {
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+    }
+)
+
+DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden"})
+
+
+def _config(connections: int) -> Config:
+    return Config(
+        connect_timeout=CONNECT_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
+        retries={"mode": "standard", "total_max_attempts": 1},
+        max_pool_connections=connections,
+        tcp_keepalive=True,
+    )
+
+
+def s3_client(connections: int) -> S3Client:
+    """Return a client whose endpoint, region and credentials are boto3's own."""
+    with sentences("S3"):
+        return boto3.session.Session().client("s3", config=_config(connections))
+
+
+def dynamodb_client(connections: int) -> DynamoDBClient:
+    """Return a client whose endpoint, region and credentials are boto3's own."""
+    with sentences("DynamoDB"):
+        return boto3.session.Session().client("dynamodb", config=_config(connections))
+
+
+def error_code(error: Exception) -> str:
+    """The service's code of an error, or the exception's name."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", "Unknown"))
+    return type(error).__name__
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same request may succeed later."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or status == 429 or error_code(error) in TRANSIENT_CODES
+    return isinstance(
+        error,
+        TransientError
+        | BotoConnectionError
+        | HTTPClientError
+        | ResponseStreamingError
+        | IncompleteReadError
+        | ConnectionError
+        | TimeoutError,
+    )
+
+
+class Patience:
+    """Calls a function again while it fails for a passing reason.
+
+    Args:
+        stopping: set when the process is to end; waiting then ends at once and the last error stands.
+        seconds: how long to go on.
+    """
+
+    def __init__(self, stopping: threading.Event, seconds: float = PATIENCE_SECONDS) -> None:
+        self.stopping = stopping
+        self.retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_transient),
+            stop=tenacity.stop_any(tenacity.stop_before_delay(seconds), tenacity.stop_when_event_set(stopping)),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=8),
+            sleep=tenacity.sleep_using_event(stopping),
+            reraise=True,
+        )
+
+    def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return what the function returns; its last error when patience is at its end."""
+        return self.retrying(function, *args, **kwargs)
+
+
+@contextmanager
+def sentences(what: str) -> Iterator[None]:
+    """Turn AWS errors raised inside into ours, naming `what` was being used."""
+    try:
+        yield
+    except (BotoCoreError, ClientError, ConnectionError, TimeoutError) as error:
+        raise explain(error, what) from error
+
+
+def explain(error: Exception, what: str) -> EmbedderError:
+    """Return the error as a sentence about `what`, of the class that says whether to try again."""
+    code = error_code(error)
+    if is_transient(error):
+        return TransientError(f"{what} did not answer: {code}: {error}; try again")
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return ConfigurationError(
+            f"{what} needs AWS credentials and none were found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or run where a role provides them"
+        )
+    if isinstance(error, NoRegionError):
+        return ConfigurationError(f"{what} needs an AWS region; set AWS_DEFAULT_REGION")
+    if code in CREDENTIAL_CODES:
+        return ConfigurationError(f"{what} does not accept these AWS credentials: {code}: {error}")
+    if code in DENIED_CODES:
+        return ConfigurationError(f"{what}: access denied ({error}); check the role's or user's permissions")
+    return ConfigurationError(f"{what} cannot be used: {code}: {error}")

@@ -1,0 +1,61 @@
+"""What a store holds, counted: `embedder info`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from embedder.stores import open_store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """A store's contents, without the vectors."""
+
+    store: str
+    count: int
+    dimensions: tuple[int, ...]
+    fingerprints: Mapping[str, int]
+    """How many vectors each model and weights has made."""
+    newest: str | None
+    """When the newest vector was made, ISO 8601, UTC."""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def summary(self) -> str:
+        """Return the figures as a few lines for a person."""
+        lines = [f"{self.count:,} vectors in {self.store}"]
+        if self.count:
+            lines.append(f"dimensions: {', '.join(map(str, self.dimensions))}; newest: {self.newest}")
+            lines += [f"{count:12,}  {name or '(no fingerprint)'}" for name, count in self.fingerprints.items()]
+        return "\n".join(lines)
+
+
+def describe(store: str) -> Inventory:
+    """Count what a store holds; a DynamoDB table is scanned for it.
+
+    Raises:
+        ConfigurationError: there is no such store.
+        TransientError: it does not answer.
+    """
+    fingerprints: Counter[str] = Counter()
+    dimensions: set[int] = set()
+    newest = ""
+    opened = open_store(store, must_exist=True)
+    try:
+        for stored in opened.describe():
+            fingerprints[stored.fingerprint] += 1
+            dimensions.add(stored.dimension)
+            newest = max(newest, stored.created)
+    finally:
+        opened.close()
+    return Inventory(
+        store=store,
+        count=fingerprints.total(),
+        dimensions=tuple(sorted(dimensions)),
+        fingerprints=dict(fingerprints.most_common()),
+        newest=newest or None,
+    )

@@ -1,0 +1,337 @@
+"""The one loop that joins the stages: check, fetch, decode, encode, write."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import numpy as np
+
+from embedder.config import RunOptions
+from embedder.decode import Decoder
+from embedder.encoders import Encoder
+from embedder.errors import ConfigurationError, ImageError, RejectedError, TransientError
+from embedder.ledger import Ledger
+from embedder.models import Preprocessing
+from embedder.parallel import Budget, parallel_map
+from embedder.records import (
+    Batch,
+    Embedding,
+    Failure,
+    Picture,
+    Reference,
+    Sample,
+    Stage,
+    StoredVector,
+    VectorInfo,
+)
+from embedder.sources import Source
+from embedder.stop import Stop
+from embedder.stores import Store
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+CHECK_GROUP = 100
+"""References looked up at once: the most that one BatchGetItem takes."""
+
+FILE_BYTES = 256 << 20
+"""Image files in memory, waiting for or in each of fetch and decode; one larger file goes alone."""
+
+DECODED_BYTES = 1 << 30
+"""Pictures at full size in memory, over all decoding threads; one larger picture goes alone."""
+
+UNKNOWN_SIZE = 1 << 20
+"""Bytes that an image is taken to have where the listing does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """A reference to embed, with what is stored under its id."""
+
+    reference: Reference
+    stored: VectorInfo | None
+
+
+class Pipeline:
+    """Streams a source's images through the stages into a store.
+
+    Memory is bounded by `2 × FILE_BYTES + DECODED_BYTES` plus a few batches of pixels and the model,
+    whatever the number of images.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        store: Store,
+        *,
+        fingerprint: str,
+        preprocessing: Preprocessing,
+        open_encoder: Callable[[], Encoder],
+        options: RunOptions,
+        ledger: Ledger,
+        stop: Stop,
+        progress: Callable[[Ledger], None],
+    ) -> None:
+        self.source = source
+        self.store = store
+        self.fingerprint = fingerprint
+        self.open_encoder = open_encoder
+        self.options = options
+        self.ledger = ledger
+        self.stop = stop
+        self.progress = progress
+        budget = Budget(DECODED_BYTES)
+        self.decoder = Decoder(preprocessing, max_pixels=options.max_pixels, reserve=budget.reserve)
+        self.encoder: Encoder | None = None
+
+    def run(self) -> None:
+        """Embed everything that is not stored yet; the ledger then has the outcome.
+
+        Raises:
+            ConfigurationError: going on would be wrong, for example in a store of another model.
+        """
+        todo = self._check(self._intake())
+        first = next(todo, None)
+        if first is None:
+            return
+        # Only now: a run with nothing to do loads no model.
+        self.encoder = self.open_encoder()
+        size = self.options.batch_size or self.encoder.batch_size
+        for written in self._write(
+            self._encode(self._decode(self._fetch(itertools.chain([first], todo), size), size), size)
+        ):
+            self.ledger.embed(written)
+            self.progress(self.ledger)
+
+    def _intake(self) -> Iterator[Reference]:
+        for item in self.source.references():
+            if self.stop.requested:
+                return
+            if isinstance(item, Failure):
+                self.ledger.fail(item)
+            elif len(item.image_id.encode()) > self.store.max_id_bytes:
+                message = f"the id is longer than the {self.store.max_id_bytes} bytes that {self.store.name} takes"
+                self._fail(item, "check", ImageError("IdTooLong", message))
+            else:
+                yield item
+
+    def _check(self, references: Iterable[Reference]) -> Iterator[Todo]:
+        """Pass over what is stored already, group by group."""
+        if self.options.recompute:
+            yield from (Todo(reference, None) for reference in references)
+            return
+        groups = _grouped(references, CHECK_GROUP)
+        for group in parallel_map(self._check_group, groups, workers=2, depth=2, name="check"):
+            self.progress(self.ledger)
+            yield from group
+
+    def _check_group(self, references: list[Reference]) -> list[Todo]:
+        try:
+            stored = self.store.lookup([reference.image_id for reference in references])
+        except TransientError as error:
+            for reference in references:
+                self._fail(reference, "check", ImageError("StoreUnavailable", str(error), transient=True))
+            self.stop.by_error(error)
+            return []
+        todo = (self._consider(each, stored.get(each.image_id)) for each in references)
+        return [each for each in todo if each is not None]
+
+    def _consider(self, reference: Reference, stored: VectorInfo | None) -> Todo | None:
+        """Return what is to be done for an image, None if that is nothing."""
+        if stored is not None:
+            try:
+                if self._is_done(reference, stored):
+                    self.ledger.skip(1)
+                    return None
+            except ImageError as error:
+                self._fail(reference, "check", error)
+                return None
+        return Todo(reference, stored)
+
+    def _is_done(self, reference: Reference, stored: VectorInfo) -> bool:
+        """Whether the stored vector is the one this image would get.
+
+        Raises:
+            ImageError: it is another image's.
+            ConfigurationError: it is another model's.
+        """
+        if reference.etag is None:
+            same_content = stored.source == reference.uri and stored.modified == reference.modified is not None
+            if not same_content:
+                return False  # only reading the image can tell
+        elif reference.etag != stored.etag:
+            if stored.source not in ("", reference.uri):
+                raise ImageError(
+                    "Collision",
+                    f"the store has the vector of {stored.source} under this id; use --image-id uri, another "
+                    "store, or --recompute to replace it",
+                )
+            same_content = False
+        else:
+            same_content = True
+        if stored.fingerprint != self.fingerprint and not self.options.allow_mixed:
+            raise mixed(self.store, stored, self.fingerprint)
+        return same_content and stored.fingerprint == self.fingerprint
+
+    def _fetch(self, todo: Iterable[Todo], batch: int) -> Iterator[Sample]:
+        def fetch(item: Todo) -> Sample | None:
+            sample = self.source.read(item.reference)
+            again = self._consider(sample.reference, item.stored)
+            return sample if again is not None else None
+
+        return self._stage(
+            "fetch",
+            fetch,
+            todo,
+            workers=self.source.readers,
+            depth=2 * max(batch, self.source.readers),
+            cost=lambda item: item.reference.size or UNKNOWN_SIZE,
+        )
+
+    def _decode(self, samples: Iterable[Sample], batch: int) -> Iterator[Picture]:
+        def decode(sample: Sample) -> Picture:
+            try:
+                pixels = self.decoder.decode(sample.data)
+            except ImageError:
+                if not self.source.remote:
+                    raise
+                # It may have been damaged on the way.
+                sample = self.source.read(sample.reference)
+                pixels = self.decoder.decode(sample.data)
+            return Picture(reference=sample.reference, pixels=pixels)
+
+        workers = self.options.workers or os.cpu_count() or 1
+        return self._stage(
+            "decode",
+            decode,
+            samples,
+            workers=workers,
+            depth=2 * batch + workers,
+            cost=lambda sample: len(sample.data),
+        )
+
+    def _stage(
+        self,
+        stage: Stage,
+        function: Callable[[T], R | None],
+        items: Iterable[T],
+        *,
+        workers: int,
+        depth: int,
+        cost: Callable[[T], int],
+    ) -> Iterator[R]:
+        """Apply a function to one image at a time; its ImageErrors become failures."""
+
+        def apply(item: T) -> R | None:
+            reference: Reference = item.reference  # type: ignore[attr-defined]
+            try:
+                with self.ledger.timed(stage):
+                    return function(item)
+            except ImageError as error:
+                self._fail(reference, stage, error)
+            except TransientError as error:
+                self._fail(reference, stage, ImageError("Unavailable", str(error), transient=True))
+                self.stop.by_error(error)
+            return None
+
+        results = parallel_map(apply, items, workers=workers, depth=depth, name=stage, cost=cost, budget=FILE_BYTES)
+        return (result for result in results if result is not None)
+
+    def _encode(self, pictures: Iterable[Picture], size: int) -> Iterator[Embedding]:
+        def encode(group: list[Picture]) -> Embedding:
+            references = tuple(picture.reference for picture in group)
+            batch = Batch(references=references, pixels=np.stack([picture.pixels for picture in group]))
+            assert self.encoder is not None
+            with self.ledger.timed("encode"):
+                vectors = self.encoder.encode(batch.pixels)
+            return self._finish(Embedding(references=references, vectors=vectors))
+
+        return parallel_map(encode, _grouped(pictures, size), workers=1, depth=2, name="encode")
+
+    def _finish(self, embedding: Embedding) -> Embedding:
+        """Normalise, convert to the stored dtype, and let nothing pass that is not a number."""
+        vectors = embedding.vectors
+        if self.options.normalize:
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = vectors / np.where(lengths > 0, lengths, 1)
+        with np.errstate(over="ignore"):  # what float16 cannot hold is caught below
+            vectors = vectors.astype(np.dtype(self.options.dtype).newbyteorder("<"))
+        good = [bool(np.isfinite(vector).all()) for vector in vectors]
+        for reference in itertools.compress(embedding.references, [not each for each in good]):
+            message = f"the vector has values that {self.options.dtype} cannot hold"
+            self._fail(reference, "encode", ImageError("NotFinite", message))
+        references = tuple(itertools.compress(embedding.references, good))
+        return Embedding(references=references, vectors=vectors[good])
+
+    def _write(self, embeddings: Iterable[Embedding]) -> Iterator[int]:
+        def write(group: list[StoredVector]) -> int:
+            with self.ledger.timed("write"):
+                return self._store(group)
+
+        groups = (group for embedding in embeddings for group in _grouped(self._vectors(embedding), self.store.group))
+        return parallel_map(write, groups, workers=self.store.writers, depth=2 * self.store.writers, name="write")
+
+    def _vectors(self, embedding: Embedding) -> Iterator[StoredVector]:
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        for reference, vector in zip(embedding.references, embedding.vectors, strict=True):
+            yield StoredVector(
+                image_id=reference.image_id,
+                vector=vector.tobytes(),
+                data_type=self.options.dtype,
+                dimension=len(vector),
+                created=created,
+                fingerprint=self.fingerprint,
+                etag=reference.etag or "",
+                source=reference.uri,
+                modified=reference.modified,
+            )
+
+    def _store(self, group: list[StoredVector]) -> int:
+        """Write a group and return how many vectors are stored; the others are failures."""
+        try:
+            self.store.write(group)
+        except RejectedError as error:
+            if len(group) > 1:
+                return sum(self._store([vector]) for vector in group)
+            failure, transient = ("Rejected", str(error)), False
+        except TransientError as error:
+            failure, transient = ("StoreUnavailable", str(error)), True
+            self.stop.by_error(error)
+        else:
+            return len(group)
+        for vector in group:
+            reference = Reference(image_id=vector.image_id, uri=vector.source, etag=vector.etag)
+            self._fail(reference, "write", ImageError(*failure, transient=transient))
+        return 0
+
+    def _fail(self, reference: Reference, stage: Stage, error: ImageError) -> None:
+        self.ledger.fail(
+            Failure(
+                image_id=reference.image_id,
+                stage=stage,
+                error=error.error,
+                message=error.message,
+                etag=reference.etag,
+                transient=error.transient,
+            )
+        )
+
+
+def mixed(store: Store, stored: VectorInfo, fingerprint: str) -> ConfigurationError:
+    """The refusal to mix vectors of two models in one store."""
+    return ConfigurationError(
+        f"{store.name} holds vectors of {stored.fingerprint or 'an unknown model'}, this run makes {fingerprint}, "
+        "and the two cannot be compared; name another --store, or use --recompute to replace them, or "
+        "--allow-mixed to keep both"
+    )
+
+
+def _grouped(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while group := list(itertools.islice(iterator, size)):
+        yield group

@@ -1,0 +1,77 @@
+"""What a run did, as figures: for a person, and as one JSON object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from embedder.records import Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The outcome of `embed` or `embedder run`."""
+
+    images: int
+    """embedded + skipped + failed."""
+    embedded: int
+    skipped: int
+    """Images whose stored vector was already the right one."""
+    failed: int
+    ignored: Mapping[str, int]
+    """Files that were not taken for images, counted by suffix or reason."""
+    pruned: int
+    """Vectors deleted because their image is gone."""
+    seconds: float
+    images_per_second: float
+    """Embedded ones."""
+    seconds_by_stage: Mapping[str, float]
+    """Summed over a stage's threads, so their sum may exceed `seconds`."""
+    failures_by_cause: Mapping[str, int]
+    """Counted by `stage: error`."""
+    model: str
+    fingerprint: str
+    dimension: int
+    dtype: str
+    device: str | None
+    """None when there was nothing to embed and so no model was loaded."""
+    engine: str | None
+    source: str
+    store: str
+    stopped: str | None
+    """Why the run ended before its images did; None if it did not."""
+    exit_code: int
+    first_failures: tuple[Failure, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the contract's JSON object."""
+        fields = asdict(self)
+        del fields["first_failures"]
+        return fields
+
+    def summary(self) -> str:
+        """Return the figures as a few lines for a person."""
+        lines = [
+            f"{self.images:,} images = {self.embedded:,} embedded + {self.skipped:,} skipped (unchanged) "
+            f"+ {self.failed:,} failed",
+            f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s"
+            + (f" on {self.device} with {self.engine}" if self.device else ", no model needed"),
+        ]
+        if self.embedded:
+            stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in self.seconds_by_stage.items())
+            lines.append(f"thread seconds by stage: {stages}")
+        if self.ignored:
+            ignored = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.ignored.items()))
+            lines.append(f"left out: {ignored}")
+        if self.pruned:
+            lines.append(f"{self.pruned:,} vectors deleted, their images are gone")
+        for failure in self.first_failures:
+            lines.append(f"failed: {failure.image_id!r} in {failure.stage}: {failure.error}: {failure.message}")
+        if self.failed > len(self.first_failures):
+            causes = ", ".join(f"{count:,} {cause}" for cause, count in self.failures_by_cause.items())
+            lines.append(f"all failures: {causes} (--failures FILE names each)")
+        if self.stopped:
+            lines.append(f"stopped early: {self.stopped}; run the same command again to go on from here")
+        lines.append(f"{self.fingerprint}, {self.dimension} x {self.dtype}, in {self.store}")
+        return "\n".join(lines)

@@ -1,0 +1,156 @@
+"""Images on a local disk: a folder with everything below it, or one file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from embedder.config import RunOptions
+from embedder.errors import ImageError
+from embedder.records import Failure, Reference, Sample
+from embedder.sources.naming import image_id, suffix, unique_stems
+
+FILE_SCHEME = "file://"
+
+
+class FolderSource:
+    """The images in a folder, sorted, or a single file; see `Source`.
+
+    Links are followed, except to a folder that the link itself lies in. Names that are not UTF-8 get
+    ids in which the odd bytes are written `\\xNN`.
+    """
+
+    readers = 4
+    remote = False
+
+    def __init__(self, path: Path, options: RunOptions) -> None:
+        self.name = str(path)
+        self.path = path
+        self.options = options
+        self.suffixes = {f".{each}" for each in options.suffixes}
+        self.ignored: Counter[str] = Counter()
+        self.total: int | None = None if path.is_dir() else 1
+
+    def references(self) -> Iterator[Reference | Failure]:
+        if self.path.is_dir():
+            found = self._folder(self.path, "", ())
+        else:
+            found = iter([self._reference(self.path, self.path.name)])
+        return unique_stems(found) if self.options.image_id == "stem" else found
+
+    def _folder(self, folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[Reference | Failure]:
+        """Walk a folder depth first in the order of its names.
+
+        Args:
+            prefix: the folder's path within the source, empty or with a slash at its end.
+            above: device and inode of every folder on the way here.
+        """
+        try:
+            status = folder.stat()
+            here = (status.st_dev, status.st_ino)
+            if here in above:
+                self.ignored["link to a folder above it"] += 1
+                return
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            message = f"the folder cannot be listed: {error.strerror}"
+            yield Failure(image_id=prefix or self.name, stage="list", error="Unreadable", message=message)
+            return
+        names = {entry.name for entry in entries}
+        for entry in entries:
+            name = readable_name(entry.name)
+            if name != entry.name and name in names:
+                message = "the name is not UTF-8, and written as text it is another file's; rename one of them"
+                yield Failure(image_id=prefix + name, stage="list", error="BadName", message=message)
+            elif _is_folder(entry):
+                yield from self._folder(Path(entry.path), f"{prefix}{name}/", (*above, here))
+            elif (kind := suffix(name)) not in self.suffixes:
+                self.ignored[kind] += 1
+            else:
+                yield self._reference(Path(entry.path), prefix + name)
+
+    def _reference(self, path: Path, key: str) -> Reference | Failure:
+        uri = file_uri(path)
+        identity = image_id(self.options.image_id, key=key, uri=uri)
+        try:
+            status = path.stat()
+        except OSError as error:
+            return Failure(image_id=identity, stage="list", error="Unreadable", message=_reason(error))
+        if not stat.S_ISREG(status.st_mode):
+            message = "not a file but a pipe, a socket or a device"
+            return Failure(image_id=identity, stage="list", error="NotAFile", message=message)
+        return Reference(image_id=identity, uri=uri, size=status.st_size, modified=_modified(status))
+
+    def read(self, reference: Reference) -> Sample:
+        return read_file(reference)
+
+    def holds(self, uri: str) -> bool:
+        return uri.startswith(file_uri(self.path).rstrip("/") + "/")
+
+    def exists(self, uri: str) -> bool:
+        return os.path.lexists(file_path(uri))
+
+
+def read_file(reference: Reference) -> Sample:
+    """Read a local image.
+
+    Returns:
+        its bytes; the reference's ETag is their MD5, as S3 has it for an object put in one piece.
+
+    Raises:
+        ImageError: the file cannot be read, or changed meanwhile.
+    """
+    try:
+        # Not blocking: a pipe put in the file's place would wait for a writer for ever.
+        descriptor = os.open(file_path(reference.uri), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                raise ImageError("NotAFile", "not a file but a folder, a pipe, a socket or a device")
+            data = file.read()
+            after = os.fstat(descriptor)
+    except OSError as error:
+        raise ImageError("Unreadable", _reason(error)) from error
+    if _modified(before) != _modified(after):
+        raise ImageError("Changed", "the file was written to while it was read; run again", transient=True)
+    etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    read = Reference(
+        image_id=reference.image_id, uri=reference.uri, etag=etag, size=len(data), modified=_modified(after)
+    )
+    return Sample(reference=read, data=data)
+
+
+def file_uri(path: Path) -> str:
+    """`file:///…` with every byte that needs it percent-encoded; links are not resolved."""
+    return Path(os.path.abspath(path)).as_uri()
+
+
+def file_path(uri: str) -> bytes:
+    """The path that `file_uri` made a URI of."""
+    return unquote_to_bytes(uri.removeprefix(FILE_SCHEME))
+
+
+def readable_name(name: str) -> str:
+    """A file name as text: bytes that are not UTF-8 become `\\xNN`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _modified(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _reason(error: OSError) -> str:
+    return f"the file cannot be read: {error.strerror or error}"
