@@ -67,7 +67,8 @@ def _add_run(commands: Any) -> None:
         "source",
         nargs="?",
         metavar="SOURCE",
-        help="a folder, an image file, s3://BUCKET/PREFIX/, or a shard (.jsonl or .txt, local or in S3)",
+        help="a folder, an image file, s3://BUCKET/PREFIX/, a run s3://BUCKET/manifests/RUN_ID/, or a shard "
+        "(.jsonl or .txt, local or in S3)",
     )
     run.add_argument("--store", help="vectors.db, any SQLite file, or dynamodb://TABLE (default: ./vectors.db)")
     for name, item in config.OPTIONS.items():
@@ -116,10 +117,11 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(
             "SOURCE is missing: name a folder, s3://BUCKET/PREFIX/ or a shard, or set EMBEDDER_SOURCE"
         )
-    store = arguments.store or config.text_from_environment("store") or config.DEFAULT_STORE
+    store = arguments.store or config.text_from_environment("store")
     as_json = arguments.json or config.switch_from_environment("json")
     quiet = arguments.quiet or config.switch_from_environment("quiet")
-    options = config.RunOptions.resolve(given, config.options_from_environment())
+    options = [given, config.options_from_environment()]
+    shard = config.shard_index()
 
     import logging
 
@@ -130,7 +132,7 @@ def _run(arguments: argparse.Namespace) -> int:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     progress = open_progress(quiet=quiet)
     try:
-        report = run(source, store, options, progress=progress, stop=stop)
+        report = run(source, store, options, progress=progress, stop=stop, shard=shard)
     finally:
         progress.close()
     if not quiet:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from embedder.errors import ConfigurationError
 
 DEFAULT_STORE = "./vectors.db"
+"""Where a run's own table does not say otherwise."""
 DEFAULT_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif")
 DEFAULT_MAX_PIXELS = 178_956_970
 """Pillow's own limit: a 24-bit picture of half a gibibyte."""

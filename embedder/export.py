@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from embedder.atomic import replacing
 from embedder.errors import ConfigurationError, TransientError
 from embedder.records import Vectors
 
@@ -41,12 +41,10 @@ def write_vectors(path: Path, ids: Sequence[str], vectors: Vectors) -> None:
         ConfigurationError: the file cannot be written there.
         TransientError: the disk is full.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
-        WRITERS[path.suffix](part, ids, vectors)
-        os.replace(part, path)
+        with replacing(path) as part:
+            WRITERS[path.suffix](part, ids, vectors)
     except OSError as error:
-        part.unlink(missing_ok=True)
         kind = TransientError if error.errno == 28 else ConfigurationError  # ENOSPC
         raise kind(f"{path} cannot be written: {error.strerror or error}") from error
 

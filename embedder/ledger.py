@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import IO
 
-from embedder.errors import ConfigurationError
 from embedder.records import Failure, Stage
 
 
@@ -21,10 +18,10 @@ class Ledger:
     """Counts what the stages, on their threads, say of their images.
 
     Args:
-        failures: a file for one JSON line a failure; it appears under its name when the books are closed.
+        sinks: get one JSON line a failure.
     """
 
-    def __init__(self, failures: Path | None = None) -> None:
+    def __init__(self, *sinks: IO[str]) -> None:
         self.lock = threading.Lock()
         self.began = time.monotonic()
         self.embedded = 0
@@ -37,8 +34,7 @@ class Ledger:
         self.first_failures: list[Failure] = []
         """The first few, for the summary; the file has them all."""
         self.seconds: defaultdict[Stage, float] = defaultdict(float)
-        self.path = failures
-        self.file = _open_beside(failures) if failures is not None else None
+        self.sinks = sinks
 
     @property
     def images(self) -> int:
@@ -67,8 +63,8 @@ class Ledger:
             self.causes[failure.stage, failure.error] += 1
             if len(self.first_failures) < 10:
                 self.first_failures.append(failure)
-            if self.file is not None:
-                self.file.write(failure_line(failure))
+            for sink in self.sinks:
+                sink.write(failure_line(failure))
 
     @contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
@@ -81,25 +77,9 @@ class Ledger:
             with self.lock:
                 self.seconds[stage] += spent
 
-    def close(self) -> None:
-        """Put the failures file in its place."""
-        if self.file is not None and self.path is not None:
-            self.file.close()
-            os.replace(self.file.name, self.path)
-            self.file = None
-
 
 def failure_line(failure: Failure) -> str:
     """A failure as one line of JSON, whatever characters its id has."""
     fields = asdict(failure)
     del fields["transient"]
     return json.dumps(fields) + "\n"
-
-
-def _open_beside(path: Path) -> IO[str]:
-    try:
-        return open(f"{path}.part", "w", encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(
-            f"--failures {path} cannot be written: {error.strerror}; name a file in a folder that exists"
-        ) from None

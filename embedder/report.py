@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from embedder.records import Failure
@@ -49,6 +49,11 @@ class Report:
         fields = asdict(self)
         del fields["first_failures"]
         return fields
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Report:
+        """Read what `as_json` gave; the failures of the time are in a file of their own."""
+        return cls(**{field.name: found[field.name] for field in fields(cls) if field.name != "first_failures"})
 
     def summary(self) -> str:
         """Return the figures as a few lines for a person."""

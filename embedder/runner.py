@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from embedder import exit_codes
-from embedder.config import RunOptions
+from embedder.atomic import replacing
+from embedder.config import DEFAULT_STORE, RunOptions
 from embedder.encoders import Encoder
 from embedder.errors import ConfigurationError
 from embedder.ledger import Ledger
 from embedder.models import Model, find_model, fingerprint
 from embedder.pipeline import Pipeline, mixed
 from embedder.pruning import prune
+from embedder.records import Stage
 from embedder.report import Report
 from embedder.sources import Collection, Source, open_source
+from embedder.sources.run import RunShard, find_run_shard
 from embedder.stop import Stop
-from embedder.stores import Store, open_store
+from embedder.stores import DYNAMODB_SCHEME, Store, open_store
 from embedder.weights import Weights, find_weights
 
 Progress = Callable[[Ledger, int | None], None]
 """Called now and then with the books so far and the number of images, where it is known."""
 
+TIMED_STAGES: tuple[Stage, ...] = ("fetch", "decode", "encode", "write")
+
 
 def embed(
-    source: str | Path, store: str | Path = "vectors.db", *, progress: Progress | None = None, **options: Any
+    source: str | Path, store: str | Path | None = None, *, progress: Progress | None = None, **options: Any
 ) -> Report:
     """Embed a source's images into a store, as `embedder run` does.
 
     Args:
-        source: a folder, an image file, `s3://bucket/prefix/`, or a shard file.
-        store: the path of a SQLite file, or `dynamodb://table`.
+        source: a folder, an image file, `s3://bucket/prefix/`, a run, or a shard file.
+        store: the path of a SQLite file, or `dynamodb://table`; by default a run's own table, else
+            `./vectors.db`.
         progress: called with the books as they fill.
         options: those of `embedder run`, with `_` for `-`: `model`, `weights`, `batch_size`, …
 
@@ -42,67 +51,166 @@ def embed(
         ConfigurationError: what was asked for cannot be done as asked.
         TransientError: the source or the store does not answer at the start.
     """
-    return run(str(source), str(store), RunOptions.resolve(options), progress=progress)
+    return run(str(source), None if store is None else str(store), [options], progress=progress)
 
 
 def run(
-    source_name: str,
-    store_name: str,
-    options: RunOptions,
+    source: str,
+    store: str | None,
+    options: Sequence[Mapping[str, Any]],
     *,
     progress: Progress | None = None,
     stop: Stop | None = None,
+    shard: int = 0,
 ) -> Report:
     """Embed a source's images into a store; see `embed`.
 
     Args:
+        options: layers of options, the first that has a name wins; a run's own come last.
         stop: through it another thread or a signal handler may end the run early.
+        shard: which shard of a run is meant.
     """
     stop = stop or Stop()
-    model = find_model(options.model)
-    weights = find_weights(options.weights, model)
-    identity = fingerprint(model, weights.digest, options.dtype, normalize=options.normalize)
-    source = open_source(source_name, options, stopping=stop.event)
-    store = open_store(store_name, stopping=stop.event)
-    try:
-        store.prepare()
-        _refuse_mixture(store, identity, options)
-        return _run(source, store, model, weights, identity, options, progress, stop)
-    finally:
-        store.close()
-
-
-def _run(
-    source: Source,
-    store: Store,
-    model: Model,
-    weights: Weights,
-    identity: str,
-    options: RunOptions,
-    progress: Progress | None,
-    stop: Stop,
-) -> Report:
-    ledger = Ledger(options.failures)
-    pipeline = Pipeline(
-        source,
-        store,
+    part = find_run_shard(source, shard, stopping=stop.event)
+    chosen = RunOptions.resolve(*options, part.run.options if part else {})
+    store = store or (f"{DYNAMODB_SCHEME}{part.run.table}" if part else DEFAULT_STORE)
+    model = find_model(chosen.model)
+    weights = find_weights(chosen.weights, model)
+    identity = fingerprint(model, weights.digest, chosen.dtype, normalize=chosen.normalize)
+    if part and not chosen.recompute and (report := _earlier_report(part, store, identity)):
+        return report
+    opened = part.source(chosen) if part else open_source(source, chosen, stopping=stop.event)
+    session = Session(
+        model=model,
+        weights=weights,
         fingerprint=identity,
-        preprocessing=model.preprocessing,
-        open_encoder=lambda: open_encoder(model, weights, options),
-        options=options,
-        ledger=ledger,
+        options=chosen,
+        source=opened,
+        store=open_store(store, stopping=stop.event),
         stop=stop,
-        progress=lambda books: progress(books, source.total) if progress else None,
+        progress=progress,
     )
+    lines = io.StringIO()
     try:
-        pipeline.run()
-        if not ledger.images and not stop.requested:
-            raise _no_images(source)
-        if options.prune and isinstance(source, Collection) and not stop.requested:
-            ledger.pruned = prune(source, store, stop)
+        with _failures_file(chosen.failures) as file:
+            report = session.run(*([lines] if part else []), *([file] if file else []))
     finally:
-        ledger.close()
-    return _report(source, store, model, identity, options, ledger, stop, pipeline.encoder)
+        session.store.close()
+    if part and report.exit_code in (exit_codes.DONE, exit_codes.BAD_IMAGES):
+        part.publish(report.as_json(), lines.getvalue())
+    return report
+
+
+def _earlier_report(part: RunShard, store: str, identity: str) -> Report | None:
+    """The report of an attempt that finished this shard with the same model into the same store."""
+    found = part.finished()
+    if found is None or (found["store"], found["fingerprint"]) != (store, identity):
+        return None
+    return Report.from_json(found)
+
+
+@contextmanager
+def _failures_file(path: Path | None) -> Iterator[IO[str] | None]:
+    """Open `--failures`; the file appears under its name when the run has ended."""
+    if path is None:
+        yield None
+        return
+    with ExitStack() as stack:
+        try:
+            part = stack.enter_context(replacing(path))
+        except OSError as error:
+            raise ConfigurationError(
+                f"--failures {path} cannot be written: {error.strerror}; name a file in a folder that exists"
+            ) from None
+        yield stack.enter_context(part.open("w", encoding="utf-8"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Everything that one run joins, opened."""
+
+    model: Model
+    weights: Weights
+    fingerprint: str
+    options: RunOptions
+    source: Source
+    store: Store
+    stop: Stop
+    progress: Progress | None
+
+    def run(self, *sinks: IO[str]) -> Report:
+        """Run the pipeline and report.
+
+        Args:
+            sinks: get one JSON line a failure.
+        """
+        self.store.prepare()
+        self._refuse_mixture()
+        ledger = Ledger(*sinks)
+        pipeline = Pipeline(
+            self.source,
+            self.store,
+            fingerprint=self.fingerprint,
+            preprocessing=self.model.preprocessing,
+            open_encoder=lambda: open_encoder(self.model, self.weights, self.options),
+            options=self.options,
+            ledger=ledger,
+            stop=self.stop,
+            progress=self._show,
+        )
+        pipeline.run()
+        if not ledger.images and not self.stop.requested:
+            raise self._no_images()
+        if self.options.prune and isinstance(self.source, Collection) and not self.stop.requested:
+            ledger.pruned = prune(self.source, self.store, self.stop)
+        return self._report(ledger, pipeline.encoder)
+
+    def _show(self, ledger: Ledger) -> None:
+        if self.progress:
+            self.progress(ledger, self.source.total)
+
+    def _refuse_mixture(self) -> None:
+        if self.options.allow_mixed or self.options.recompute:
+            return
+        stored = self.store.sample()
+        if stored is not None and stored.fingerprint != self.fingerprint:
+            raise mixed(self.store, stored, self.fingerprint)
+
+    def _no_images(self) -> ConfigurationError:
+        left_out = ", ".join(f"{count} {kind}" for kind, count in sorted(self.source.ignored.items()))
+        return ConfigurationError(
+            f"there is no image in {self.source.name}"
+            + (f" (left out: {left_out}; see --suffixes)" if left_out else "")
+            + "; name a folder, a prefix or a shard that holds some"
+        )
+
+    def _report(self, ledger: Ledger, encoder: Encoder | None) -> Report:
+        seconds = ledger.elapsed
+        stop = self.stop
+        stopped = f"signal {stop.signal}" if stop.signal else str(stop.error) if stop.error else None
+        return Report(
+            images=ledger.images,
+            embedded=ledger.embedded,
+            skipped=ledger.skipped,
+            failed=ledger.failed,
+            ignored=dict(self.source.ignored),
+            pruned=ledger.pruned,
+            seconds=round(seconds, 3),
+            images_per_second=round(ledger.embedded / seconds, 2),
+            seconds_by_stage={stage: round(ledger.seconds[stage], 3) for stage in TIMED_STAGES},
+            failures_by_cause={f"{stage}: {error}": count for (stage, error), count in ledger.causes.most_common()},
+            model=self.model.name,
+            fingerprint=self.fingerprint,
+            dimension=self.model.dimension,
+            dtype=self.options.dtype,
+            device=encoder.device if encoder else None,
+            engine=encoder.engine if encoder else None,
+            source=self.source.name,
+            store=self.store.name,
+            stopped=stopped,
+            exit_code=exit_codes.of_run(ledger, stop, self.options.max_failures),
+            first_failures=tuple(ledger.first_failures),
+        )
 
 
 def open_encoder(model: Model, weights: Weights, options: RunOptions) -> Encoder:
@@ -114,57 +222,3 @@ def open_encoder(model: Model, weights: Weights, options: RunOptions) -> Encoder
     from embedder.encoders.pytorch import TorchEncoder
 
     return TorchEncoder(model, weights, device=options.device)
-
-
-def _refuse_mixture(store: Store, identity: str, options: RunOptions) -> None:
-    if options.allow_mixed or options.recompute:
-        return
-    stored = store.sample()
-    if stored is not None and stored.fingerprint != identity:
-        raise mixed(store, stored, identity)
-
-
-def _no_images(source: Source) -> ConfigurationError:
-    left_out = ", ".join(f"{count} {kind}" for kind, count in sorted(source.ignored.items()))
-    return ConfigurationError(
-        f"there is no image in {source.name}"
-        + (f" (left out: {left_out}; see --suffixes)" if left_out else "")
-        + "; name a folder, a prefix or a shard that holds some"
-    )
-
-
-def _report(
-    source: Source,
-    store: Store,
-    model: Model,
-    identity: str,
-    options: RunOptions,
-    ledger: Ledger,
-    stop: Stop,
-    encoder: Encoder | None,
-) -> Report:
-    seconds = ledger.elapsed
-    stopped = f"signal {stop.signal}" if stop.signal else str(stop.error) if stop.error else None
-    return Report(
-        images=ledger.images,
-        embedded=ledger.embedded,
-        skipped=ledger.skipped,
-        failed=ledger.failed,
-        ignored=dict(source.ignored),
-        pruned=ledger.pruned,
-        seconds=round(seconds, 3),
-        images_per_second=round(ledger.embedded / seconds, 2) if seconds else 0.0,
-        seconds_by_stage={stage: round(ledger.seconds[stage], 3) for stage in ("fetch", "decode", "encode", "write")},
-        failures_by_cause={f"{stage}: {error}": count for (stage, error), count in ledger.causes.most_common()},
-        model=model.name,
-        fingerprint=identity,
-        dimension=model.dimension,
-        dtype=options.dtype,
-        device=encoder.device if encoder else None,
-        engine=encoder.engine if encoder else None,
-        source=source.name,
-        store=store.name,
-        stopped=stopped,
-        exit_code=exit_codes.of_run(ledger, stop, options.max_failures),
-        first_failures=tuple(ledger.first_failures),
-    )

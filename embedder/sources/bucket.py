@@ -108,6 +108,23 @@ class S3Reader:
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
 
+    def find(self, bucket: str, key: str) -> bytes | None:
+        """Return a small object's bytes, None if there is no such object."""
+        with aws.sentences(f"s3://{bucket}/{key}"):
+            try:
+                return self.start_patience.call(self._get, bucket, key)[0]
+            except ClientError as error:
+                if aws.error_code(error) in MISSING_CODES:
+                    return None
+                if aws.error_code(error) == "NoSuchBucket":
+                    raise ConfigurationError(f"there is no bucket {bucket}") from None
+                raise
+
+    def put(self, bucket: str, key: str, data: bytes) -> None:
+        """Write an object."""
+        with aws.sentences(f"s3://{bucket}/{key}"):
+            self.patience.call(self.client.put_object, Bucket=bucket, Key=key, Body=data)
+
     def exists(self, bucket: str, key: str) -> bool:
         """Whether there is such an object."""
         with aws.sentences(f"s3://{bucket}/{key}"):

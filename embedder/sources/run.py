@@ -1,0 +1,71 @@
+"""One shard of a run in S3: what it lists, whether it is done, and where its report goes."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+from embedder.config import RunOptions
+from embedder.errors import ConfigurationError
+from embedder.sources.bucket import S3Reader, split_uri
+from embedder.sources.shard import ShardSource, s3_shard
+from submitter.manifest import Run, RunLocation
+
+
+class RunShard:
+    """A worker's part of a run, `s3://bucket/…/RUN_ID/`.
+
+    Args:
+        number: which shard, from 0.
+    """
+
+    def __init__(self, reader: S3Reader, location: RunLocation, run: Run, number: int) -> None:
+        self.reader = reader
+        self.location = location
+        self.run = run
+        self.number = number
+        if number >= run.shards:
+            raise ConfigurationError(
+                f"{location.uri} has {run.shards} shards and this is number {number} (from 0): check "
+                "AWS_BATCH_JOB_ARRAY_INDEX and EMBEDDER_SHARD_OFFSET"
+            )
+
+    def source(self, options: RunOptions) -> ShardSource:
+        """Return the images of this shard."""
+        return s3_shard(self.reader, self.location.bucket, self.location.shard_key(self.number), options)
+
+    def finished(self) -> dict[str, Any] | None:
+        """Return the report of an earlier attempt that finished this shard."""
+        data = self.reader.find(self.location.bucket, self.location.report_key(self.number))
+        return None if data is None else json.loads(data)
+
+    def publish(self, report: dict[str, Any], failures: str) -> None:
+        """Write the failures and then, last, the report, which says that the shard is done.
+
+        Args:
+            failures: one JSON line each.
+        """
+        self.reader.put(self.location.bucket, self.location.failures_key(self.number), failures.encode())
+        self.reader.put(self.location.bucket, self.location.report_key(self.number), json.dumps(report).encode())
+
+
+def find_run_shard(name: str, number: int, *, stopping: threading.Event) -> RunShard | None:
+    """Return this worker's shard if `name` is a run, an `s3://…/` that holds `run.json`.
+
+    Raises:
+        ConfigurationError: the run cannot be read, or has no such shard.
+        TransientError: S3 does not answer.
+    """
+    if not name.startswith("s3://") or not name.endswith("/"):
+        return None
+    bucket, prefix = split_uri(name)
+    if not prefix:
+        return None  # a whole bucket
+    reader = S3Reader(stopping)
+    try:
+        location = RunLocation.parse(name)
+        data = reader.find(bucket, location.run_key)
+        return None if data is None else RunShard(reader, location, Run.from_json(data), number)
+    except ValueError as error:
+        raise ConfigurationError(f"{name}: {error}") from None
