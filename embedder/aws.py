@@ -45,9 +45,13 @@ PATIENCE_SECONDS = 90.0
 START_PATIENCE_SECONDS = 15.0
 """The same for the first contact, when somebody may be waiting who mistyped an endpoint."""
 
-CONNECT_TIMEOUT = 5
+CONNECT_TIMEOUT = 3
 READ_TIMEOUT = 15
 """Seconds without a byte. botocore's 60 would spend all patience on the first black hole."""
+
+ANSWER_TIMEOUT = 6
+"""The same for DynamoDB, which answers in milliseconds: a write that hangs must not keep a worker that
+was told to stop from ending within ten seconds."""
 
 TRANSIENT_CODES = frozenset(
     {
@@ -90,10 +94,10 @@ CREDENTIAL_CODES = frozenset(
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden"})
 
 
-def _config(connections: int) -> Config:
+def _config(connections: int, read_timeout: int) -> Config:
     return Config(
         connect_timeout=CONNECT_TIMEOUT,
-        read_timeout=READ_TIMEOUT,
+        read_timeout=read_timeout,
         retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=connections,
         tcp_keepalive=True,
@@ -103,13 +107,13 @@ def _config(connections: int) -> Config:
 def s3_client(connections: int) -> S3Client:
     """Return a client whose endpoint, region and credentials are boto3's own."""
     with sentences("S3"):
-        return boto3.session.Session().client("s3", config=_config(connections))
+        return boto3.session.Session().client("s3", config=_config(connections, READ_TIMEOUT))
 
 
 def dynamodb_client(connections: int) -> DynamoDBClient:
     """Return a client whose endpoint, region and credentials are boto3's own."""
     with sentences("DynamoDB"):
-        return boto3.session.Session().client("dynamodb", config=_config(connections))
+        return boto3.session.Session().client("dynamodb", config=_config(connections, ANSWER_TIMEOUT))
 
 
 def error_code(error: Exception) -> str:

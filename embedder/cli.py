@@ -139,6 +139,10 @@ def _run(arguments: argparse.Namespace) -> int:
         print(report.summary(), file=sys.stderr if as_json else sys.stdout)
     if as_json:
         print(json.dumps(report.as_json()))
+    if stop.signalled():
+        # A thread may still be waiting for a network that does not answer; nobody waits for it.
+        sys.stdout.flush()
+        os._exit(report.exit_code)
     return report.exit_code
 
 

@@ -6,11 +6,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+POLL_SECONDS = 0.5
+"""How long a wait for results may be before `cancelled` is looked at again."""
 
 
 def parallel_map(
@@ -22,6 +25,7 @@ def parallel_map(
     name: str,
     cost: Callable[[T], int] = lambda _: 0,
     budget: int = 1,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[R]:
     """Yield `function(item)` for every item, as each is finished.
 
@@ -34,6 +38,8 @@ def parallel_map(
         depth: the most items taken and not yet yielded.
         cost: of an item, in the unit of `budget`.
         budget: nothing more is taken while the items in flight cost this much.
+        cancelled: looked at now and then; once it is true the iteration ends, and what is in flight is
+            neither yielded nor waited for.
 
     Raises:
         Whatever `function` or `items` raises; what is in flight then finishes, unseen.
@@ -44,7 +50,7 @@ def parallel_map(
     more = True
     executor = ThreadPoolExecutor(workers, thread_name_prefix=name)
     try:
-        while True:
+        while not cancelled():
             while more and taken < depth and spent < budget:
                 try:
                     item = next(source)
@@ -58,12 +64,15 @@ def parallel_map(
                 taken, spent = taken + 1, spent + price
             if not taken:
                 return
-            price, done = finished.get()
+            try:
+                price, done = finished.get(timeout=POLL_SECONDS)
+            except Empty:
+                continue
             taken, spent = taken - 1, spent - price
             yield done.result()
             del done
     finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+        executor.shutdown(wait=not cancelled(), cancel_futures=True)
 
 
 class Budget:

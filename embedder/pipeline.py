@@ -108,10 +108,18 @@ class Pipeline:
             self.ledger.embed(written)
             self.progress(self.ledger)
 
+    def _listing(self) -> Iterator[Reference | Failure]:
+        """Everything the source lists, until a stop is requested."""
+        try:
+            for item in self.source.references():
+                if self.stop.requested:
+                    return
+                yield item
+        except TransientError as error:
+            self.stop.by_error(error)  # what has been listed so far is finished
+
     def _intake(self) -> Iterator[Reference]:
-        for item in self.source.references():
-            if self.stop.requested:
-                return
+        for item in self._listing():
             if isinstance(item, Failure):
                 self.ledger.fail(item)
             elif len(item.image_id.encode()) > self.store.max_id_bytes:
@@ -126,7 +134,9 @@ class Pipeline:
             yield from (Todo(reference, None) for reference in references)
             return
         groups = _grouped(references, CHECK_GROUP)
-        for group in parallel_map(self._check_group, groups, workers=2, depth=2, name="check"):
+        for group in parallel_map(
+            self._check_group, groups, workers=2, depth=2, name="check", cancelled=self.stop.signalled
+        ):
             self.progress(self.ledger)
             yield from group
 
@@ -239,7 +249,16 @@ class Pipeline:
                 self.stop.by_error(error)
             return None
 
-        results = parallel_map(apply, items, workers=workers, depth=depth, name=stage, cost=cost, budget=FILE_BYTES)
+        results = parallel_map(
+            apply,
+            items,
+            workers=workers,
+            depth=depth,
+            name=stage,
+            cost=cost,
+            budget=FILE_BYTES,
+            cancelled=self.stop.signalled,
+        )
         return (result for result in results if result is not None)
 
     def _encode(self, pictures: Iterable[Picture], size: int) -> Iterator[Embedding]:

@@ -21,6 +21,7 @@ from embedder.pruning import prune
 from embedder.records import Stage
 from embedder.report import Report
 from embedder.sources import Collection, Source, open_source
+from embedder.sources.bucket import DENIED
 from embedder.sources.run import RunShard, find_run_shard
 from embedder.stop import Stop
 from embedder.stores import DYNAMODB_SCHEME, Store, open_store
@@ -159,8 +160,10 @@ class Session:
             progress=self._show,
         )
         pipeline.run()
-        if not ledger.images and not self.stop.requested:
-            raise self._no_images()
+        if not ledger.images:
+            self._explain_nothing()
+        if ledger.failed == ledger.images and set(ledger.causes) == {("fetch", DENIED)}:
+            raise ConfigurationError(f"access denied to every image of {self.source.name}; s3:GetObject is needed")
         if self.options.prune and isinstance(self.source, Collection) and not self.stop.requested:
             ledger.pruned = prune(self.source, self.store, self.stop)
         return self._report(ledger, pipeline.encoder)
@@ -176,9 +179,14 @@ class Session:
         if stored is not None and stored.fingerprint != self.fingerprint:
             raise mixed(self.store, stored, self.fingerprint)
 
-    def _no_images(self) -> ConfigurationError:
+    def _explain_nothing(self) -> None:
+        """Raise for a run that saw no image, unless it was told to stop."""
+        if self.stop.error is not None:
+            raise self.stop.error
+        if self.stop.requested:
+            return
         left_out = ", ".join(f"{count} {kind}" for kind, count in sorted(self.source.ignored.items()))
-        return ConfigurationError(
+        raise ConfigurationError(
             f"there is no image in {self.source.name}"
             + (f" (left out: {left_out}; see --suffixes)" if left_out else "")
             + "; name a folder, a prefix or a shard that holds some"

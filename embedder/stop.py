@@ -20,6 +20,13 @@ class Stop:
     def requested(self) -> bool:
         return self.event.is_set()
 
+    def signalled(self) -> bool:
+        """Whether somebody asked: then what is not encoded yet is left for the next run.
+
+        A broken source or store is different: what has been read is still worth finishing.
+        """
+        return self.signal is not None
+
     def by_signal(self, number: int) -> None:
         """SIGTERM or SIGINT has arrived."""
         self.signal = self.signal or number

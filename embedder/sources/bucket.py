@@ -24,6 +24,12 @@ READERS = 16
 """GetObject calls at once: enough to hide 50 ms of latency from a CPU worker many times over."""
 
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+DENIED = "AccessDenied"
+"""The error of an image that we may not read."""
+
+DENIED_LIMIT = 20
+"""So many images denied, and none read, is a matter of permissions and not of images."""
+
 MISSING_CODES = frozenset({"NoSuchKey", "404", "NotFound"})
 
 
@@ -51,6 +57,7 @@ class S3Reader:
         self.patience = aws.Patience(stopping)
         self.start_patience = aws.Patience(stopping, aws.START_PATIENCE_SECONDS)
         self.last_success = 0.0
+        self.denied = 0
 
     def object(self, bucket: str, key: str) -> tuple[bytes, str]:
         """Return an object's bytes and its ETag, without quotes.
@@ -83,7 +90,12 @@ class S3Reader:
         if code in MISSING_CODES:
             return ImageError("NotFound", "there is no such object any more")
         if code in aws.DENIED_CODES:
-            return ImageError("AccessDenied", "access denied; s3:GetObject is needed")
+            self.denied += 1
+            if self.denied >= DENIED_LIMIT and not self.last_success:
+                return ConfigurationError(
+                    f"access denied to the first {self.denied} images of s3://{bucket}; s3:GetObject is needed"
+                )
+            return ImageError(DENIED, "access denied; s3:GetObject is needed")
         if code == "InvalidObjectState":
             return ImageError("Archived", "the object is archived and has to be restored first")
         if code == "NoSuchBucket":
