@@ -1,0 +1,110 @@
+"""What a run will cost, from list prices and measured speed that anybody can replace."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from submitter.errors import UsageError
+
+_MILLION = 1_000_000
+_THOUSAND = 1_000
+_GIBIBYTE = 2**30
+_KIBIBYTE = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """US dollars and assumptions. Replace any of them with `--rates FILE.json`."""
+
+    as_of: str = "2024-11, us-east-1 list prices"
+    s3_put_and_list_per_1000: float = 0.005
+    s3_get_per_1000: float = 0.0004
+    s3_retrieval_per_gb_standard_ia: float = 0.01
+    s3_retrieval_per_gb_onezone_ia: float = 0.01
+    s3_retrieval_per_gb_glacier_ir: float = 0.03
+    dynamodb_write_per_million: float = 0.625
+    dynamodb_read_per_million: float = 0.125
+    compute_per_vcpu_hour: float = 0.0425
+    """On demand, c6i; Spot is often a third of it."""
+    images_per_second_per_vcpu: float = 15.0
+    """ResNet18 in float32 with the decoding of photographs of about 500×375."""
+    dimension: int = 512
+    bytes_per_number: int = 4
+    """float32; 2 with `--dtype float16`."""
+
+
+def read_rates(path: str | None) -> Rates:
+    """The rates, those in the JSON file at `path` instead of ours.
+
+    Raises UsageError when the file cannot be read or names a rate that there is not.
+    """
+    if path is None:
+        return Rates()
+    try:
+        given = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the rates in {path} cannot be read: {error}") from error
+    kinds = {field.name: type(getattr(Rates(), field.name)) for field in fields(Rates)}
+    if not isinstance(given, dict) or not given.keys() <= kinds.keys():
+        raise UsageError(f"the rates in {path} must be a JSON object with some of: {', '.join(kinds)}")
+    for name, value in given.items():
+        fits = isinstance(value, str) if kinds[name] is str else _is_positive(value)
+        if not fits:
+            raise UsageError(f"the rate {name} in {path} is {value!r}, expected {_expected(kinds[name])}")
+    return replace(Rates(as_of=f"the user's rates in {path}"), **given)
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _expected(kind: type) -> str:
+    return "a text" if kind is str else "a number above zero"
+
+
+def write_units(bucket: str, key: str, rates: Rates) -> int:
+    """DynamoDB write units for one image's item: one for each started KiB, names counted."""
+    names = len("ImageIdVectorDataTypeDimensionCreatedFingerprintETagSource")
+    fixed = len("float32") + 4 + len("2026-01-01T00:00:00+00:00") + len("resnet18/00000000/pre1/float32") + 32
+    key_bytes = len(key.encode("utf-8", "surrogatepass"))
+    texts = key_bytes + len(f"s3://{bucket}/") + key_bytes
+    return math.ceil((names + fixed + texts + rates.dimension * rates.bytes_per_number) / _KIBIBYTE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """US dollars by what they are for."""
+
+    s3_requests: float
+    s3_retrieval: float
+    dynamodb_writes: float
+    dynamodb_reads: float
+    compute: float
+    total: float
+    rates_as_of: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
+
+
+def estimate(*, images: int, objects: int, shards: int, units: int, class_bytes: dict[str, int], rates: Rates) -> Cost:
+    """The cost of embedding `images` for the first time, Batch's retries and data transfer aside."""
+    lists, puts, gets = objects / 1000, 3 * shards, images + shards
+    parts = {
+        "s3_requests": ((lists + puts) * rates.s3_put_and_list_per_1000 + gets * rates.s3_get_per_1000) / _THOUSAND,
+        "s3_retrieval": sum(
+            size / _GIBIBYTE * getattr(rates, f"s3_retrieval_per_gb_{name.lower()}", 0.0)
+            for name, size in class_bytes.items()
+        ),
+        "dynamodb_writes": units * rates.dynamodb_write_per_million / _MILLION,
+        # One lookup an image: is it there already? A missing item costs half a unit, as a small one does.
+        "dynamodb_reads": 0.5 * images * rates.dynamodb_read_per_million / _MILLION,
+        "compute": vcpu_hours(images, rates) * rates.compute_per_vcpu_hour,
+    }
+    return Cost(**parts, total=sum(parts.values()), rates_as_of=rates.as_of)
+
+
+def vcpu_hours(images: int, rates: Rates) -> float:
+    return images / rates.images_per_second_per_vcpu / 3600

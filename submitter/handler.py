@@ -1,0 +1,117 @@
+"""The Lambda: an event in, a run and its jobs out.
+
+Takes `{"Paths": ["images"]}` as it is, from a schedule, or as the body of an HTTP request, and S3
+notifications from an SQS queue. A user's mistake is raised with a sentence that says what was
+expected; over HTTP it is the answer, with a status code. Over SQS, messages that cannot be read are
+answered in `batchItemFailures`, so the event source mapping must report batch item failures.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from submitter.clients import Services
+from submitter.config import PLANNING, Settings
+from submitter.cost import Rates
+from submitter.deadline import Deadline
+from submitter.errors import SubmitterError, UsageError, aws_errors
+from submitter.events import (
+    check,
+    http_answer,
+    http_fields,
+    http_refusal,
+    is_http,
+    is_records,
+    request_fields,
+    sqs_messages,
+)
+from submitter.notifications import read_notifications
+from submitter.order import Order, order_for, run_id_for, run_id_for_messages
+from submitter.plan import plan
+from submitter.request import parse_request
+from submitter.selection import DEFAULT_SUFFIXES, Tally, select
+from submitter.submit import submit
+
+log = logging.getLogger(__name__)
+
+
+class Context(Protocol):
+    """What is used of the object that Lambda passes beside the event."""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int: ...
+
+
+def handler(event: object, context: Context) -> dict[str, Any]:
+    """Lambda's entry point: `submitter.handler.handler`. Raises what `submitter.errors` describes."""
+    log.setLevel(logging.INFO)
+    fields = check(event)
+    with aws_errors():
+        if is_http(fields):
+            return _answer_http(fields, context)
+        if is_records(fields):
+            return _logged(_submit_notified(fields))
+        return _logged(_submit_request(request_fields(fields), context))
+
+
+def _answer_http(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    try:
+        with aws_errors():
+            return http_answer(_logged(_submit_request(http_fields(event), context)))
+    except SubmitterError as error:
+        log.warning("%s", error)
+        return http_refusal(error)
+
+
+def _submit_request(fields: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    request = parse_request(fields)
+    settings, services = Settings.read(), Services()
+    settings.require(*(PLANNING if request.dry_run else ()))
+    order = order_for(
+        request,
+        run_id_for(context.aws_request_id),
+        bucket=settings.bucket,
+        services=services,
+        deadline=Deadline(remaining_ms=context.get_remaining_time_in_millis),
+    )
+    if request.dry_run:
+        return plan(order, settings.bucket, Rates()).to_dict()
+    return submit(order, settings, services).to_dict()
+
+
+def _submit_notified(event: Mapping[str, Any]) -> dict[str, Any]:
+    messages = sqs_messages(event)
+    settings = Settings.read()
+    settings.require()
+    notified = read_notifications(messages, settings.bucket)
+    for message_id, problem in notified.malformed.items():
+        log.warning("message %s is %s", message_id, problem)
+    if not notified.message_ids:
+        problems = "; ".join(f"{message_id}: {why}" for message_id, why in notified.malformed.items())
+        raise UsageError(f"no message of the batch can be read — {problems}")
+    failures = [{"itemIdentifier": message_id} for message_id in notified.malformed]
+    tally = Tally()
+    entries = list(select(notified.found, DEFAULT_SUFFIXES, tally))
+    if not entries:
+        nothing: dict[str, Any] = {
+            "run_uri": None,
+            "jobs": [],
+            "shards": 0,
+            "images": 0,
+            "skipped": dict(tally.skipped),
+        }
+        return {**nothing, "batchItemFailures": failures}
+    order = Order(
+        run_id=run_id_for_messages(notified.message_ids),
+        source="notifications",
+        entries=iter(entries),
+        tally=tally,
+    )
+    return {**submit(order, settings, Services()).to_dict(), "batchItemFailures": failures}
+
+
+def _logged(result: dict[str, Any]) -> dict[str, Any]:
+    log.info("%s", json.dumps(result))
+    return result

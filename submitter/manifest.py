@@ -1,0 +1,246 @@
+"""The format of a run in S3: `run.json`, its shards, and where the workers write.
+
+A run is a folder, `s3://BUCKET/manifests/RUN_ID/`:
+
+    run.json              what was asked and what was found     `Run`
+    shards/00000.jsonl    one image a line                      `Entry`
+    jobs.json             the jobs that work on it
+    failures/00000.jsonl  what a worker could not embed, and why
+    reports/00000.json    what a worker did with its shard; its presence says that the shard is done
+
+Submitter and workers both import this file, so it needs nothing but the standard library.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+SCHEMA = 1
+"""Raised when an older reader would misunderstand a newer run; new optional fields do not raise it."""
+
+RUNS_PREFIX = "manifests/"
+"""Where the submitter puts its runs. Never listed as images."""
+
+Text = bytes | str
+
+# ensure_ascii escapes every character that any reader might take for the end of a line (\n, \r,
+# \x85, U+2028 …), so one object is one line for everybody, whatever the key.
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One image of a shard: an object of the run's own bucket."""
+
+    key: str
+    """The object's key, exactly as S3 has it."""
+    etag: str | None
+    """Without the double quotes that S3 puts around it; None if nobody knows it yet."""
+    size: int | None
+    """Bytes; None if nobody knows it yet."""
+
+    def to_line(self) -> str:
+        """The entry as one line, its newline included."""
+        return _encode({"key": self.key, "etag": self.etag, "size": self.size}) + "\n"
+
+
+def parse_entries(source: Text | Iterable[Text]) -> Iterator[Entry]:
+    """Read a shard, given whole or line by line. Blank lines are passed over.
+
+    Lines end at `\\n` only: `str.splitlines` would also cut at characters that keys may hold.
+    Raises ValueError, which names the line, when a line is not an entry.
+    """
+    if isinstance(source, bytes):
+        lines: Iterable[Text] = source.split(b"\n")
+    elif isinstance(source, str):
+        lines = source.split("\n")
+    else:
+        lines = source
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _parse_entry(line, number)
+
+
+def _parse_entry(line: Text, number: int) -> Entry:
+    try:
+        found = json.loads(line)
+    except ValueError as error:  # also UnicodeDecodeError
+        raise ValueError(f"line {number} of the shard is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"line {number} of the shard is not a JSON object")
+    key, etag, size = found.get("key"), found.get("etag"), found.get("size")
+    if not isinstance(key, str) or not key:
+        raise ValueError(f"line {number} of the shard needs a `key`, a text that is not empty")
+    if etag is not None and not isinstance(etag, str):
+        raise ValueError(f"line {number} of the shard: `etag` is neither a text nor null")
+    if size is not None and not _is_count(size):
+        raise ValueError(f"line {number} of the shard: `size` is neither a count of bytes nor null")
+    return Entry(key=key, etag=bare_etag(etag), size=size)
+
+
+def bare_etag(etag: str | None) -> str | None:
+    """An ETag without the double quotes that HTTP wants around it."""
+    return etag.strip('"') if etag is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLocation:
+    """Where a run lies, and the keys of what is in it.
+
+    Numbers have five digits and grow past 99,999 without a break; order them by `shard_number`,
+    because `100000` sorts before `99999` as text.
+    """
+
+    bucket: str
+    run_id: str
+    prefix: str = RUNS_PREFIX
+    """Everything between the bucket and the run's own name; ends with a slash unless it is empty."""
+
+    @classmethod
+    def parse(cls, uri: str) -> Self:
+        """Read `s3://BUCKET/manifests/RUN_ID/`, with or without the last slash.
+
+        Raises ValueError when it is not such an address.
+        """
+        matched = re.fullmatch(r"s3://([^/]+)/((?:.*/)?)([^/]+)/?", uri, re.DOTALL)
+        if matched is None:
+            raise ValueError(f"{uri!r} is not the address of a run: expected s3://BUCKET/{RUNS_PREFIX}RUN_ID/")
+        bucket, prefix, run_id = matched.groups()
+        return cls(bucket=bucket, run_id=run_id, prefix=prefix)
+
+    @property
+    def root(self) -> str:
+        """The key prefix of everything in the run; ends with a slash."""
+        return f"{self.prefix}{self.run_id}/"
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket}/{self.root}"
+
+    @property
+    def run_key(self) -> str:
+        return f"{self.root}run.json"
+
+    @property
+    def jobs_key(self) -> str:
+        return f"{self.root}jobs.json"
+
+    @property
+    def reports_prefix(self) -> str:
+        return f"{self.root}reports/"
+
+    def shard_key(self, number: int) -> str:
+        return f"{self.root}shards/{shard_name(number)}"
+
+    def report_key(self, number: int) -> str:
+        return f"{self.reports_prefix}{number:05d}.json"
+
+    def failures_key(self, number: int) -> str:
+        return f"{self.root}failures/{number:05d}.jsonl"
+
+
+def shard_name(number: int) -> str:
+    """The file name of a shard."""
+    return f"{number:05d}.jsonl"
+
+
+def shard_number(key: str) -> int | None:
+    """The number in the key of a shard, a report or a failures file; None if it is something else."""
+    matched = re.fullmatch(r"(?:.*/)?(\d{5,})\.jsonl?", key, re.DOTALL)
+    return int(matched[1]) if matched else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What `run.json` holds. Once written it never changes."""
+
+    run_id: str
+    bucket: str
+    """Holds the images and the run."""
+    source: str
+    """Where the list of images came from: `paths`, `notifications`, an inventory's or a run's address."""
+    paths: tuple[str, ...]
+    """The folders that were listed, each ending with a slash; `""` is the whole bucket."""
+    empty_paths: tuple[str, ...] = ()
+    """Those of `paths` that hold nothing at all: perhaps mistyped."""
+    images: int
+    bytes: int
+    """Of the images whose size is known."""
+    skipped: Mapping[str, int]
+    """Objects that were seen and left out, counted by reason."""
+    shards: int
+    shard_size: int
+    """The most images that a shard may hold."""
+    table: str
+    """The DynamoDB table, the run's default store."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options for the workers by their `embedder run` names, such as `{"recompute": true}`."""
+    created: str
+    """ISO 8601, UTC."""
+
+    def to_json(self) -> str:
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: Text) -> Self:
+        """Read `run.json`; fields this version does not know are passed over.
+
+        Raises ValueError, a sentence, when it is not a run or is one of a schema unknown here.
+        """
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"run.json is not JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise ValueError("run.json is not a JSON object")
+        if found.get("schema") != SCHEMA:
+            raise ValueError(
+                f"run.json has schema {found.get('schema')!r} and this program reads schema {SCHEMA}: "
+                "use the version of the project that wrote the run, or submit again"
+            )
+        for name, (expected, fits) in _RUN_FIELDS.items():
+            if not fits(found.get(name)):
+                raise ValueError(f"run.json needs `{name}`, {expected}, and has {found.get(name)!r}")
+        known: dict[str, Any] = {name: found[name] for name in _RUN_FIELDS}
+        for name in ("paths", "empty_paths"):
+            known[name] = tuple(known[name])
+        return cls(**known)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _is_counts(value: object) -> bool:
+    return isinstance(value, dict) and all(_is_count(each) for each in value.values())
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+_RUN_FIELDS = {
+    "run_id": ("a text", _is_text),
+    "bucket": ("a text", _is_text),
+    "source": ("a text", _is_text),
+    "paths": ("a list of texts", _is_texts),
+    "empty_paths": ("a list of texts", _is_texts),
+    "images": ("a count", _is_count),
+    "bytes": ("a count", _is_count),
+    "skipped": ("an object of counts", _is_counts),
+    "shards": ("a count", _is_count),
+    "shard_size": ("a count", _is_count),
+    "table": ("a text", _is_text),
+    "options": ("an object", _is_object),
+    "created": ("a text", _is_text),
+}

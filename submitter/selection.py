@@ -1,0 +1,67 @@
+"""Which objects are images, and the count of those that are not."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from submitter.manifest import RUNS_PREFIX, Entry
+
+DEFAULT_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif")
+
+ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes that S3 does not hand out without a restore. GLACIER_IR answers at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An object as a listing, an inventory or a notification shows it."""
+
+    key: str
+    etag: str | None
+    size: int | None
+    storage_class: str = "STANDARD"
+    passed_over: str | None = None
+    """The reason, where the source itself knows that this is not an object to read."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What a stream of objects held; complete once the stream has been read."""
+
+    images: int = 0
+    bytes: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    """By reason: `suffix`, `folder`, `archived`, `manifests`, `noncurrent`, `not_created`."""
+    class_bytes: Counter[str] = field(default_factory=Counter)
+    """Bytes of the images by storage class, since some classes charge for reading."""
+    empty_paths: list[str] = field(default_factory=list)
+
+    @property
+    def seen(self) -> int:
+        return self.images + sum(self.skipped.values())
+
+
+def select(found: Iterable[Found], suffixes: tuple[str, ...], tally: Tally) -> Iterator[Entry]:
+    """The images among `found`, counted into `tally` as they pass. Suffixes are without their dot."""
+    endings = tuple(f".{suffix}" for suffix in suffixes)
+    for each in found:
+        reason = each.passed_over or _reason_to_skip(each, endings)
+        if reason:
+            tally.skipped[reason] += 1
+            continue
+        tally.images += 1
+        tally.bytes += each.size or 0
+        tally.class_bytes[each.storage_class] += each.size or 0
+        yield Entry(key=each.key, etag=each.etag, size=each.size)
+
+
+def _reason_to_skip(found: Found, endings: tuple[str, ...]) -> str | None:
+    if found.key.startswith(RUNS_PREFIX):
+        return "manifests"
+    if found.key.endswith("/") and not found.size:
+        return "folder"
+    if not found.key.lower().endswith(endings):
+        return "suffix"
+    if found.storage_class in ARCHIVED:
+        return "archived"
+    return None

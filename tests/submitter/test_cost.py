@@ -1,0 +1,111 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from submitter.cost import Rates, estimate, read_rates, write_units
+from submitter.errors import UsageError
+from submitter.manifest import Entry
+from submitter.order import Order
+from submitter.plan import plan
+from submitter.selection import Found, Tally, select
+
+
+def test_write_units_of_the_usual_item() -> None:
+    assert write_units("bucket", "images/cats/0001.jpg", Rates()) == 3
+    assert write_units("bucket", "images/cats/0001.jpg", Rates(bytes_per_number=2)) == 2
+
+
+@given(st.text(max_size=300))
+def test_write_units_against_dynamodbs_own_rule(key: str) -> None:
+    """Names and values in UTF-8, binary as it is, a number one byte for two digits and one more."""
+    texts = {
+        "ImageId": key,
+        "DataType": "float32",
+        "Created": "2026-11-01T00:00:00+00:00",
+        "Fingerprint": "resnet18/f37072fd/pre1/float32",
+        "ETag": "d41d8cd98f00b204e9800998ecf8427e",
+        "Source": f"s3://bucket/{key}",
+    }
+    size = sum(len(name) + len(text.encode("utf-8", "surrogatepass")) for name, text in texts.items())
+    size += len("Vector") + 4 * 512 + len("Dimension") + 3
+    assert write_units("bucket", key, Rates()) - -(-size // 1024) in (0, 1)
+
+
+def test_an_estimate_by_hand() -> None:
+    cost = estimate(
+        images=1_000_000,
+        objects=1_000_000,
+        shards=1000,
+        units=3_000_000,
+        class_bytes={"STANDARD": 2**40, "STANDARD_IA": 2**30, "GLACIER_IR": 2**31},
+        rates=Rates(),
+    )
+    assert cost.dynamodb_writes == pytest.approx(3 * 0.625)
+    assert cost.dynamodb_reads == pytest.approx(0.0625)
+    assert cost.s3_requests == pytest.approx(4 * 0.005 + 1001 * 0.0004)
+    assert cost.s3_retrieval == pytest.approx(0.01 + 0.06)
+    assert cost.compute == pytest.approx(1_000_000 / 15 / 3600 * 0.0425)
+    assert cost.total == pytest.approx(
+        sum(value for name, value in cost.to_dict().items() if isinstance(value, float)) / 2, rel=1e-3
+    )
+    assert "us-east-1" in cost.rates_as_of
+
+
+def test_rates_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "rates.json"
+    file.write_text(json.dumps({"compute_per_vcpu_hour": 0.01, "dimension": 2048}))
+    rates = read_rates(str(file))
+    assert (rates.compute_per_vcpu_hour, rates.dimension) == (0.01, 2048)
+    assert rates.s3_put_and_list_per_1000 == Rates().s3_put_and_list_per_1000
+    assert rates.as_of == f"the user's rates in {file}"
+    assert read_rates(None) == Rates()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "must be a JSON object with some of: as_of"),
+        ('{"gold": 1}', "must be a JSON object"),
+        ('{"dimension": "512"}', "dimension in .* is '512', expected a number above zero"),
+        ('{"dimension": 0}', "expected a number above zero"),
+        ('{"as_of": 2026}', "expected a text"),
+    ],
+)
+def test_rates_that_are_none(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "rates.json"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=complaint):
+        read_rates(str(file))
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_rates(str(tmp_path / "missing.json"))
+
+
+def order_of(*found: Found, shard_size: int = 1000) -> Order:
+    tally = Tally()
+    entries = select(found, ("jpg",), tally)
+    return Order(run_id="r", source="paths", entries=entries, tally=tally, shard_size=shard_size)
+
+
+def test_a_plan_counts_what_a_run_would_hold() -> None:
+    found = [Found(key=f"{number}.jpg", etag="e", size=2**30) for number in range(25)]
+    planned = plan(order_of(*found, Found(key="x.txt", etag="e", size=1), shard_size=10), "bucket", Rates())
+    assert (planned.images, planned.bytes) == (25, 25 * 2**30)
+    assert (planned.shards, planned.jobs) == (4, 1), "eight of a gibibyte each reach the cap before ten do"
+    assert planned.write_units == 75
+    assert planned.skipped == {"suffix": 1}
+    assert json.loads(json.dumps(planned.to_dict())) == planned.to_dict()
+
+
+def test_a_plan_of_more_than_one_array() -> None:
+    entries = (Entry(key=str(number), etag=None, size=1) for number in range(10_001))
+    planned = plan(Order(run_id="r", source="paths", entries=entries, shard_size=1), "b", Rates())
+    assert (planned.shards, planned.jobs) == (10_001, 2)
+
+
+def test_a_plan_of_nothing() -> None:
+    with pytest.raises(UsageError, match="no image was found"):
+        plan(order_of(Found(key="x.txt", etag="e", size=1)), "bucket", Rates())

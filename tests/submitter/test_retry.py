@@ -1,0 +1,163 @@
+from typing import Any
+
+import pytest
+
+from submitter.errors import UsageError
+from submitter.handler import handler
+from submitter.ledger import Ledger, open_ledger
+from submitter.manifest import Entry, RunLocation
+from submitter.reconcile import Reconciliation, Verdict, image_id_of
+from submitter.retry import retry_order
+from tests.submitter.cloud import Cloud
+from tests.submitter.lambda_events import LambdaContext
+
+
+@pytest.fixture
+def run(submitter_cloud: Cloud) -> str:
+    """A run of three shards: two of two images, one of one."""
+    submitter_cloud.put(*(f"images/{number}.jpg" for number in range(5)))
+    result = handler({"Paths": ["images"], "ShardSize": 2, "Recompute": True}, LambdaContext())
+    assert isinstance(result["run_uri"], str)
+    return result["run_uri"]
+
+
+def fresh(cloud: Cloud, run: str) -> Ledger:
+    ledger = open_ledger(run, cloud.services)
+    ledger.refresh()
+    return ledger
+
+
+def left_over(cloud: Cloud, run: str) -> list[Entry]:
+    return list(retry_order(fresh(cloud, run), "again").entries)
+
+
+def etag(cloud: Cloud, run: str) -> str:
+    found = cloud.entries(run)[0][0].etag
+    assert found
+    return found
+
+
+def test_failed_and_missing_images_are_retried(submitter_cloud: Cloud, run: str) -> None:
+    submitter_cloud.report(run, 0, embedded=1, skipped=0, failures=["images/1.jpg"])
+    submitter_cloud.report(run, 2, embedded=1, skipped=0)
+    same = etag(submitter_cloud, run)
+    assert left_over(submitter_cloud, run) == [
+        Entry(key="images/1.jpg", etag=None, size=None),
+        Entry(key="images/2.jpg", etag=same, size=7),
+        Entry(key="images/3.jpg", etag=same, size=7),
+    ]
+
+
+def test_a_retry_keeps_the_runs_own_choices(submitter_cloud: Cloud, run: str) -> None:
+    order = retry_order(fresh(submitter_cloud, run), "again")
+    assert (order.run_id, order.source, order.shard_size) == ("again", run, 2)
+    assert order.options == {"recompute": True}
+    assert order.folders == ("images/",)
+    assert len(list(order.entries)) == order.tally.images == 5
+
+
+def test_images_named_by_their_address_are_found(submitter_cloud: Cloud, run: str) -> None:
+    uri = f"s3://{submitter_cloud.settings.bucket}/images/1.jpg"
+    submitter_cloud.report(run, 0, embedded=1, skipped=0, failures=[uri])
+    assert left_over(submitter_cloud, run)[0].key == "images/1.jpg"
+
+
+def test_failures_without_names_put_the_shard_in_doubt(submitter_cloud: Cloud, run: str) -> None:
+    submitter_cloud.report(run, 0, embedded=1, skipped=0, failures=["images/1.jpg"])
+    location = RunLocation.parse(run)
+    submitter_cloud.services.s3.delete_object(Bucket=location.bucket, Key=location.failures_key(0))
+    assert [entry.key for entry in left_over(submitter_cloud, run)][:2] == ["images/0.jpg", "images/1.jpg"]
+
+
+def test_a_done_run_leaves_nothing(submitter_cloud: Cloud, run: str) -> None:
+    for number, images in enumerate((2, 2, 1)):
+        submitter_cloud.report(run, number, embedded=images, skipped=0)
+    assert left_over(submitter_cloud, run) == []
+
+
+@pytest.mark.parametrize(("body", "complaint"), [(None, "is gone"), (b"?", "00001.jsonl: line 1")])
+def test_a_shard_that_cannot_be_read(submitter_cloud: Cloud, run: str, body: bytes | None, complaint: str) -> None:
+    location = RunLocation.parse(run)
+    if body:
+        submitter_cloud.put(location.shard_key(1), body=body)
+    else:
+        submitter_cloud.services.s3.delete_object(Bucket=location.bucket, Key=location.shard_key(1))
+    with pytest.raises(UsageError, match=complaint):
+        left_over(submitter_cloud, run)
+
+
+def reconcile(cloud: Cloud, run: str, **more: Any) -> tuple[Verdict, list[tuple[str, str]]]:
+    verdict = Verdict()
+    reconciliation = Reconciliation(
+        ledger=fresh(cloud, run), dynamodb=cloud.services.dynamodb, sleep=lambda _: None, **more
+    )
+    found = [(each.kind, each.image_id) for each in reconciliation.differences(verdict)]
+    return verdict, found
+
+
+def test_manifest_and_table_agree(submitter_cloud: Cloud, run: str) -> None:
+    for number in range(5):
+        submitter_cloud.store(f"images/{number}.jpg", etag(submitter_cloud, run))
+    verdict, differences = reconcile(submitter_cloud, run)
+    assert (verdict.images, differences, verdict.exit_code) == (5, [], 0)
+    assert verdict.fingerprints == {"resnet18/abc/pre1/float32": 5}
+
+
+def test_every_difference_is_named(submitter_cloud: Cloud, run: str) -> None:
+    submitter_cloud.store("images/0.jpg", etag(submitter_cloud, run))
+    submitter_cloud.store("images/1.jpg", "of-an-earlier-picture")
+    submitter_cloud.report(run, 1, embedded=0, skipped=0, failures=["images/2.jpg"])
+    verdict, differences = reconcile(submitter_cloud, run)
+    assert differences == [
+        ("changed", "images/1.jpg"),
+        ("failed", "images/2.jpg"),
+        ("absent", "images/3.jpg"),
+        ("absent", "images/4.jpg"),
+    ]
+    assert verdict.exit_code == 1
+
+
+def test_two_models_are_a_difference(submitter_cloud: Cloud, run: str) -> None:
+    for number in range(5):
+        submitter_cloud.store(f"images/{number}.jpg", etag(submitter_cloud, run), f"model-{number % 2}")
+    verdict, differences = reconcile(submitter_cloud, run)
+    assert (differences, verdict.exit_code) == ([], 1)
+    assert verdict.fingerprints == {"model-0": 3, "model-1": 2}
+
+
+def test_images_named_by_their_address_are_compared(submitter_cloud: Cloud, run: str) -> None:
+    bucket = submitter_cloud.settings.bucket
+    for number in range(5):
+        submitter_cloud.store(f"s3://{bucket}/images/{number}.jpg", etag(submitter_cloud, run))
+    assert reconcile(submitter_cloud, run, image_id="uri")[1] == []
+    assert len(reconcile(submitter_cloud, run)[1]) == 5
+
+
+def test_how_images_are_named(submitter_cloud: Cloud, run: str) -> None:
+    ledger = open_ledger(run, submitter_cloud.services)
+    assert (image_id_of(ledger, None), image_id_of(ledger, "uri")) == ("key", "uri")
+    with pytest.raises(UsageError, match="one of key, uri, not 'stem'"):
+        image_id_of(ledger, "stem")
+
+
+class SlowTable:
+    """Answers one key at a time and leaves the others."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def batch_get_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        self.calls += 1
+        ((table, request),) = RequestItems.items()
+        first, *others = request["Keys"]
+        left = {table: {**request, "Keys": others}} if others else {}
+        item = {**first, "ETag": {"S": "e"}, "Fingerprint": {"S": "f"}}
+        return {"Responses": {table: [item]}, "UnprocessedKeys": left}
+
+
+def test_what_dynamodb_leaves_is_asked_for_again(submitter_cloud: Cloud, run: str) -> None:
+    table: Any = SlowTable()
+    verdict = Verdict()
+    reconciliation = Reconciliation(ledger=fresh(submitter_cloud, run), dynamodb=table, sleep=lambda _: None)
+    kinds = {each.kind for each in reconciliation.differences(verdict)}
+    assert (kinds, table.calls) == ({"changed"}, 5)
