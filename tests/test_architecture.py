@@ -1,0 +1,240 @@
+"""Who may import whom, and what no module may do: docs/design.md, held by reading the source."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+SHARED = ["errors", "stop", "records", "parallel", "atomic", "config", "models", "aws"]
+"""The nouns that everybody may use. None of them knows a stage."""
+
+ARROWS = {
+    "errors": "",
+    "stop": "errors",
+    "records": "",
+    "parallel": "",
+    "atomic": "",
+    "config": "errors",
+    "models": "errors",
+    "aws": "errors",
+    # The stages. They may use what is shared, and never each other.
+    "sources": "SHARED",
+    "decode": "SHARED",
+    "weights": "SHARED",
+    "encoders": "SHARED weights",
+    "stores": "SHARED",
+    # The books.
+    "ledger": "SHARED",
+    "exit_codes": "SHARED ledger",
+    "report": "SHARED",
+    "progress": "SHARED ledger",
+    # What joins the stages.
+    "pruning": "SHARED sources stores",
+    "pipeline": "SHARED ledger sources decode encoders stores",
+    "runner": "SHARED ledger exit_codes report weights sources encoders stores pruning pipeline",
+    # Ways out of a store: they know no source and no model.
+    "reader": "SHARED stores",
+    "export": "SHARED",
+    "inventory": "SHARED stores",
+    "cli": "SHARED exit_codes progress report runner reader export inventory __init__",
+    "__main__": "cli",
+    "__init__": "errors report reader runner",
+}
+"""The rooms of `embedder` (a module, or a package with all its files) and the rooms each may import.
+
+A room imports only rooms above it, so there is no circle. A new room has to be entered here.
+"""
+
+HEAVY = {"torch", "torchvision"}
+TORCH_ROOMS = {"encoders.pytorch"}
+"""The only modules that import torch when they are imported."""
+
+MOST_LINES = 350
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """A source file, parsed."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """`embedder.stores.sqlite`; a package is `embedder.stores.__init__`."""
+        return ".".join(self.path.relative_to(ROOT).with_suffix("").parts)
+
+    @property
+    def room(self) -> str:
+        """The part below the program: `stores`."""
+        return self.name.split(".")[1]
+
+    @property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.path.read_text(encoding="utf-8"))
+
+    def imports(self, *, for_types: bool = True) -> Iterator[str]:
+        """The full names of what is imported, wherever in the file.
+
+        Args:
+            for_types: whether imports below `if TYPE_CHECKING` count.
+        """
+        for node in _walk(self.tree, for_types=for_types):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert not node.level, f"{self.name}: imports are written out"
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _walk(node: ast.AST, *, for_types: bool) -> Iterator[ast.AST]:
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not for_types and isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield from _walk(child, for_types=for_types)
+
+
+def modules(program: str) -> list[Module]:
+    found = [Module(path=path) for path in sorted((ROOT / program).rglob("*.py"))]
+    assert found
+    return found
+
+
+EMBEDDER = modules("embedder")
+SUBMITTER = modules("submitter")
+each_module = pytest.mark.parametrize("module", EMBEDDER + SUBMITTER, ids=lambda module: module.name)
+each_of_embedder = pytest.mark.parametrize("module", EMBEDDER, ids=lambda module: module.name)
+each_of_submitter = pytest.mark.parametrize("module", SUBMITTER, ids=lambda module: module.name)
+
+
+def allowed(room: str) -> set[str]:
+    words = ARROWS[room].split()
+    return {room, *words, *(SHARED if "SHARED" in words else [])} - {"SHARED"}
+
+
+@each_of_embedder
+def test_imports_within_embedder_follow_the_arrows(module: Module) -> None:
+    assert module.room in ARROWS, f"{module.name} is new: say in ARROWS what it may import"
+    rooms = {str(path.stem) for path in (ROOT / "embedder").iterdir()}
+    found = set()
+    for name in module.imports():
+        if name.split(".")[0] == "embedder":
+            room = f"{name}.__init__".split(".")[1]
+            found.add(room if room in rooms else "__init__")
+    assert found <= allowed(module.room)
+
+
+def test_the_arrows_make_no_circle_and_none_is_left_over() -> None:
+    order = list(ARROWS)
+    for room in order:
+        above = set(order[: order.index(room) + 1]) | {"__init__"}
+        assert allowed(room) <= above, f"{room} may import only what stands above it"
+    assert {module.room for module in EMBEDDER} == set(ARROWS)
+
+
+@each_of_embedder
+def test_embedder_knows_of_submitter_only_the_format_of_a_run(module: Module) -> None:
+    found = {name for name in module.imports() if name.split(".")[0] == "submitter"}
+    assert all(name.startswith("submitter.manifest.") for name in found), found
+
+
+@each_of_submitter
+def test_submitter_needs_boto3_and_nothing_else(module: Module) -> None:
+    found = {name.split(".")[0] for name in module.imports(for_types=False)}
+    assert found <= sys.stdlib_module_names | {"boto3", "botocore", "submitter"}
+    for_types = {name.split(".")[0] for name in module.imports()} - found
+    assert all(name in sys.stdlib_module_names or name.startswith("mypy_boto3_") for name in for_types)
+
+
+@pytest.mark.parametrize("name", ["__init__", "manifest"])
+def test_the_format_of_a_run_needs_the_standard_library_alone(name: str) -> None:
+    found = {each.split(".")[0] for each in Module(path=ROOT / "submitter" / f"{name}.py").imports()}
+    assert found <= sys.stdlib_module_names
+
+
+@each_module
+def test_only_config_reads_the_environment(module: Module) -> None:
+    found = {ast.unparse(node) for node in ast.walk(module.tree) if isinstance(node, ast.Attribute | ast.Name)}
+    found |= set(module.imports())
+    readers = found & {"os.environ", "os.environb", "os.getenv", "os.getenvb"}
+    assert not readers or module.room == "config"
+
+
+@each_module
+def test_no_module_is_too_long(module: Module) -> None:
+    assert len(module.path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+@each_module
+def test_nothing_is_left_to_be_written(module: Module) -> None:
+    stubs = [f"{module.name}:{node.lineno}" for node in _functions(module.tree) if _is_stub(node)]
+    assert not stubs
+
+
+def _functions(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """All functions, except the methods of protocols, which have no body."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef) and "Protocol" in {ast.unparse(base) for base in child.bases}:
+            continue
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child
+        yield from _functions(child)
+
+
+def _is_stub(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether there is nothing but `...`, `pass` or `raise NotImplementedError`. A docstring alone says why."""
+    body = [each for each in function.body if not _is_text(each)]
+    return bool(body) and all(
+        isinstance(each, ast.Pass)
+        or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) and each.value.value is Ellipsis)
+        or (isinstance(each, ast.Raise) and "NotImplementedError" in ast.unparse(each))
+        for each in body
+    )
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+@pytest.mark.parametrize("program", ["embedder", "submitter"])
+def test_every_folder_is_a_package_of_a_typed_program(program: str) -> None:
+    assert (ROOT / program / "py.typed").exists()
+    folders = {path.parent for path in (ROOT / program).rglob("*.py")}
+    assert all((folder / "__init__.py").exists() for folder in folders)
+
+
+def loaded_by(names: list[str]) -> set[str]:
+    """The packages that are loaded once these modules have been imported, in a process of its own."""
+    program = f"import sys, {', '.join(names)}\nprint(*sys.modules)"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+def test_torch_is_loaded_by_the_engines_alone() -> None:
+    names = [module.name.removesuffix(".__init__") for module in EMBEDDER if module.room != "__main__"]
+    light = [name for name in names if name.removeprefix("embedder.") not in TORCH_ROOMS]
+    assert len(light) == len(names) - len(TORCH_ROOMS)
+    assert not loaded_by(light) & HEAVY
+
+
+def test_the_command_line_loads_nothing_heavy() -> None:
+    """So that `--help` answers at once, and signal handlers are there before the slow imports."""
+    assert not loaded_by(["embedder.cli"]) & {*HEAVY, "boto3", "botocore", "PIL", "tqdm", "pyarrow", "safetensors"}
+
+
+def test_a_run_is_read_without_boto3() -> None:
+    assert not loaded_by(["submitter.manifest"]) & {"boto3", "botocore"}
