@@ -61,7 +61,7 @@ def _add_run(commands: Any) -> None:
         help="embed images into a store",
         description="Embed every image of SOURCE into a store; what is stored and unchanged is skipped.",
         epilog=RUN_EXAMPLES + "\nEvery option can also be given as EMBEDDER_<OPTION> in the environment.\n\n"
-        "exit codes:\n" + "\n".join(f"  {line}" for line in (exit_codes.__doc__ or "").split("\n")[2:-4]),
+        "exit codes:\n" + "\n".join(f"  {line}" for line in (exit_codes.__doc__ or "").split("\n")[2:-3]),
     )
     run.add_argument(
         "source",
@@ -178,7 +178,7 @@ def _asked_ids(arguments: argparse.Namespace) -> list[str] | None:
     if arguments.ids_file is None:
         return arguments.ids or None
     try:
-        lines = arguments.ids_file.read_text(encoding="utf-8").split("\n")
+        lines = arguments.ids_file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"--ids-file {arguments.ids_file} cannot be read: {error}") from None
     return [*arguments.ids, *(line.removesuffix("\r") for line in lines if line.strip())]
@@ -213,9 +213,12 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    arguments = parser().parse_args(argv)
+    arguments, unknown = parser().parse_known_args(argv)
     function: Callable[[argparse.Namespace], int] = arguments.function
     try:
+        if unknown:
+            command = f"embedder {arguments.command}"
+            raise ConfigurationError(f"unknown option or word {unknown[0]!r}; see {command} --help")
         return function(arguments)
     except EmbedderError as error:
         print(f"embedder {arguments.command}: {error}", file=sys.stderr)

@@ -102,7 +102,11 @@ class RunOptions:
         "default|random|PATH",
     )
     device: str = _option("auto", _choice("auto", "cpu", "cuda"), "where the model runs (default: cuda when present)")
-    engine: str = _option("auto", _choice("auto", "torch"), "what runs the model (default: the fastest)")
+    engine: str = _option(
+        "auto",
+        _choice("auto", "torch", "mnn", "openvino"),
+        "what runs the model (default: the fastest that is installed and agrees with torch)",
+    )
     batch_size: int | None = _option(
         None, _positive, "images per call of the model (default: by engine and device)", "N"
     )
@@ -164,7 +168,7 @@ def parse_value(name: str, value: Any, *, called: str | None = None) -> Any:
     parse = OPTIONS[name].metadata["parse"]
     if isinstance(value, list | tuple) and name == "suffixes":
         value = ",".join(value)
-    if value is None or isinstance(value, FailureLimit | Path):
+    if value is None or isinstance(value, FailureLimit):
         return value
     if isinstance(value, bool):
         value = "true" if value else "false"
@@ -210,6 +214,16 @@ def switch_from_environment(name: str, environment: Mapping[str, str] = os.envir
 def text_from_environment(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
     """Return `EMBEDDER_SOURCE` or `EMBEDDER_STORE`, None when unset or empty."""
     return environment.get(environment_name(name)) or None
+
+
+def cache_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Where models made ready for other engines are kept; None where there is no home to keep them in."""
+    if found := environment.get("XDG_CACHE_HOME"):
+        return Path(found) / "embedder"
+    try:
+        return Path.home() / ".cache" / "embedder"
+    except RuntimeError:
+        return None
 
 
 def shard_index(environment: Mapping[str, str] = os.environ) -> int:

@@ -6,7 +6,7 @@ EmbedderError
 ├── RejectedError        a store refuses one vector of several; the others can be stored
 └── ImageError           one image is bad; the run goes on and reports it as a failure
 
-The exit code that belongs to each is in `cli.py`. Any other exception is a bug.
+The exit code that belongs to each is in `exit_codes.py`. Any other exception is a bug.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def parallel_map(
     items: Iterable[T],
     *,
     workers: int,
-    depth: int,
+    depth: Callable[[], int],
     name: str,
     cost: Callable[[T], int] = lambda _: 0,
     budget: int = 1,
@@ -35,7 +35,7 @@ def parallel_map(
 
     Args:
         workers: threads of this stage.
-        depth: the most items taken and not yet yielded.
+        depth: says how many items may be taken and not yet yielded.
         cost: of an item, in the unit of `budget`.
         budget: nothing more is taken while the items in flight cost this much.
         cancelled: looked at now and then; once it is true the iteration ends, and what is in flight is
@@ -51,7 +51,7 @@ def parallel_map(
     executor = ThreadPoolExecutor(workers, thread_name_prefix=name)
     try:
         while not cancelled():
-            while more and taken < depth and spent < budget:
+            while more and taken < depth() and spent < budget:
                 try:
                     item = next(source)
                 except StopIteration:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,9 +11,11 @@ from typing import TypeVar
 import numpy as np
 
 from embedder.config import RunOptions
+from embedder.cores import usable_cores
 from embedder.decode import Decoder
 from embedder.encoders import Encoder
-from embedder.errors import ConfigurationError, ImageError, RejectedError, TransientError
+from embedder.errors import ImageError, RejectedError, TransientError
+from embedder.freshness import Freshness
 from embedder.ledger import Ledger
 from embedder.models import Preprocessing
 from embedder.parallel import Budget, parallel_map
@@ -45,6 +46,9 @@ FILE_BYTES = 256 << 20
 DECODED_BYTES = 1 << 30
 """Pictures at full size in memory, over all decoding threads; one larger picture goes alone."""
 
+FIRST_BATCH = 16
+"""Pictures worth having ready when the model has been loaded."""
+
 UNKNOWN_SIZE = 1 << 20
 """Bytes that an image is taken to have where the listing does not say."""
 
@@ -69,7 +73,7 @@ class Pipeline:
         source: Source,
         store: Store,
         *,
-        fingerprint: str,
+        freshness: Freshness,
         preprocessing: Preprocessing,
         open_encoder: Callable[[], Encoder],
         options: RunOptions,
@@ -79,7 +83,7 @@ class Pipeline:
     ) -> None:
         self.source = source
         self.store = store
-        self.fingerprint = fingerprint
+        self.freshness = freshness
         self.open_encoder = open_encoder
         self.options = options
         self.ledger = ledger
@@ -95,18 +99,15 @@ class Pipeline:
         Raises:
             ConfigurationError: going on would be wrong, for example in a store of another model.
         """
-        todo = self._check(self._intake())
-        first = next(todo, None)
-        if first is None:
-            return
-        # Only now: a run with nothing to do loads no model.
-        self.encoder = self.open_encoder()
-        size = self.options.batch_size or self.encoder.batch_size
-        for written in self._write(
-            self._encode(self._decode(self._fetch(itertools.chain([first], todo), size), size), size)
-        ):
+        samples = self._fetch(self._check(self._intake()))
+        for written in self._write(self._encode(self._decode(samples))):
             self.ledger.embed(written)
             self.progress(self.ledger)
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures in a batch; before the model is loaded and tells, a guess for the queues."""
+        return self.options.batch_size or (self.encoder.batch_size if self.encoder else FIRST_BATCH)
 
     def _listing(self) -> Iterator[Reference | Failure]:
         """Everything the source lists, until a stop is requested."""
@@ -135,7 +136,7 @@ class Pipeline:
             return
         groups = _grouped(references, CHECK_GROUP)
         for group in parallel_map(
-            self._check_group, groups, workers=2, depth=2, name="check", cancelled=self.stop.signalled
+            self._check_group, groups, workers=2, depth=lambda: 2, name="check", cancelled=self.stop.signalled
         ):
             self.progress(self.ledger)
             yield from group
@@ -155,7 +156,7 @@ class Pipeline:
         """Return what is to be done for an image, None if that is nothing."""
         if stored is not None:
             try:
-                if self._is_done(reference, stored):
+                if self.freshness.is_done(reference, stored):
                     self.ledger.skip(1)
                     return None
             except ImageError as error:
@@ -163,32 +164,7 @@ class Pipeline:
                 return None
         return Todo(reference, stored)
 
-    def _is_done(self, reference: Reference, stored: VectorInfo) -> bool:
-        """Whether the stored vector is the one this image would get.
-
-        Raises:
-            ImageError: it is another image's.
-            ConfigurationError: it is another model's.
-        """
-        if reference.etag is None:
-            same_content = stored.source == reference.uri and stored.modified == reference.modified is not None
-            if not same_content:
-                return False  # only reading the image can tell
-        elif reference.etag != stored.etag:
-            if stored.source not in ("", reference.uri):
-                raise ImageError(
-                    "Collision",
-                    f"the store has the vector of {stored.source} under this id; use --image-id uri, another "
-                    "store, or --recompute to replace it",
-                )
-            same_content = False
-        else:
-            same_content = True
-        if stored.fingerprint != self.fingerprint and not self.options.allow_mixed:
-            raise mixed(self.store, stored, self.fingerprint)
-        return same_content and stored.fingerprint == self.fingerprint
-
-    def _fetch(self, todo: Iterable[Todo], batch: int) -> Iterator[Sample]:
+    def _fetch(self, todo: Iterable[Todo]) -> Iterator[Sample]:
         def fetch(item: Todo) -> Sample | None:
             sample = self.source.read(item.reference)
             again = self._consider(sample.reference, item.stored)
@@ -199,11 +175,11 @@ class Pipeline:
             fetch,
             todo,
             workers=self.source.readers,
-            depth=2 * max(batch, self.source.readers),
+            depth=lambda: 2 * max(self.batch_size, self.source.readers),
             cost=lambda item: item.reference.size or UNKNOWN_SIZE,
         )
 
-    def _decode(self, samples: Iterable[Sample], batch: int) -> Iterator[Picture]:
+    def _decode(self, samples: Iterable[Sample]) -> Iterator[Picture]:
         def decode(sample: Sample) -> Picture:
             try:
                 pixels = self.decoder.decode(sample.data)
@@ -215,13 +191,13 @@ class Pipeline:
                 pixels = self.decoder.decode(sample.data)
             return Picture(reference=sample.reference, pixels=pixels)
 
-        workers = self.options.workers or os.cpu_count() or 1
+        workers = self.options.workers or usable_cores()
         return self._stage(
             "decode",
             decode,
             samples,
             workers=workers,
-            depth=2 * batch + workers,
+            depth=lambda: 2 * self.batch_size + workers,
             cost=lambda sample: len(sample.data),
         )
 
@@ -232,7 +208,7 @@ class Pipeline:
         items: Iterable[T],
         *,
         workers: int,
-        depth: int,
+        depth: Callable[[], int],
         cost: Callable[[T], int],
     ) -> Iterator[R]:
         """Apply a function to one image at a time; its ImageErrors become failures."""
@@ -261,16 +237,23 @@ class Pipeline:
         )
         return (result for result in results if result is not None)
 
-    def _encode(self, pictures: Iterable[Picture], size: int) -> Iterator[Embedding]:
+    def _encode(self, pictures: Iterator[Picture]) -> Iterator[Embedding]:
+        first = next(pictures, None)
+        if first is None:
+            return
+        # Only now: a run with nothing to do loads no model.
+        with self.ledger.timed("load"):
+            encoder = self.encoder = self.open_encoder()
+
         def encode(group: list[Picture]) -> Embedding:
             references = tuple(picture.reference for picture in group)
             batch = Batch(references=references, pixels=np.stack([picture.pixels for picture in group]))
-            assert self.encoder is not None
             with self.ledger.timed("encode"):
-                vectors = self.encoder.encode(batch.pixels)
+                vectors = encoder.encode(batch.pixels)
             return self._finish(Embedding(references=references, vectors=vectors))
 
-        return parallel_map(encode, _grouped(pictures, size), workers=1, depth=2, name="encode")
+        groups = _grouped(itertools.chain([first], pictures), self.batch_size)
+        yield from parallel_map(encode, groups, workers=1, depth=lambda: 2, name="encode")
 
     def _finish(self, embedding: Embedding) -> Embedding:
         """Normalise, convert to the stored dtype, and let nothing pass that is not a number."""
@@ -293,7 +276,9 @@ class Pipeline:
                 return self._store(group)
 
         groups = (group for embedding in embeddings for group in _grouped(self._vectors(embedding), self.store.group))
-        return parallel_map(write, groups, workers=self.store.writers, depth=2 * self.store.writers, name="write")
+        return parallel_map(
+            write, groups, workers=self.store.writers, depth=lambda: 2 * self.store.writers, name="write"
+        )
 
     def _vectors(self, embedding: Embedding) -> Iterator[StoredVector]:
         created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -304,7 +289,7 @@ class Pipeline:
                 data_type=self.options.dtype,
                 dimension=len(vector),
                 created=created,
-                fingerprint=self.fingerprint,
+                fingerprint=self.freshness.fingerprint,
                 etag=reference.etag or "",
                 source=reference.uri,
                 modified=reference.modified,
@@ -339,15 +324,6 @@ class Pipeline:
                 transient=error.transient,
             )
         )
-
-
-def mixed(store: Store, stored: VectorInfo, fingerprint: str) -> ConfigurationError:
-    """The refusal to mix vectors of two models in one store."""
-    return ConfigurationError(
-        f"{store.name} holds vectors of {stored.fingerprint or 'an unknown model'}, this run makes {fingerprint}, "
-        "and the two cannot be compared; name another --store, or use --recompute to replace them, or "
-        "--allow-mixed to keep both"
-    )
 
 
 def _grouped(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -31,7 +31,7 @@ def prune(source: Collection, store: Store, stop: Stop) -> int:
         return None if stop.requested or source.exists(stored.source) else stored.image_id
 
     candidates = (stored for stored in store.describe() if source.holds(stored.source))
-    checked = parallel_map(gone, candidates, workers=source.readers, depth=4 * GROUP, name="prune")
+    checked = parallel_map(gone, candidates, workers=source.readers, depth=lambda: 4 * GROUP, name="prune")
     # All are found before the first is deleted: a scan must not run over what it changes.
     missing = [image_id for image_id in checked if image_id is not None]
     for group in _groups(missing):

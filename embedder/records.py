@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Vectors: TypeAlias = npt.NDArray[np.floating[Any]]
-Stage: TypeAlias = Literal["list", "check", "fetch", "decode", "encode", "write"]
+Stage: TypeAlias = Literal["list", "check", "load", "fetch", "decode", "encode", "write"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

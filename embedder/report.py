@@ -51,9 +51,10 @@ class Report:
         return fields
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Report:
-        """Read what `as_json` gave; the failures of the time are in a file of their own."""
-        return cls(**{field.name: found[field.name] for field in fields(cls) if field.name != "first_failures"})
+    def from_json(cls, found: Mapping[str, Any]) -> Report | None:
+        """Read what `as_json` gave, without the first failures; None if it is not a whole report."""
+        names = {field.name for field in fields(cls)} - {"first_failures"}
+        return cls(**{name: found[name] for name in names}) if names <= set(found) else None
 
     def summary(self) -> str:
         """Return the figures as a few lines for a person."""

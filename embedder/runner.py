@@ -14,9 +14,10 @@ from embedder.atomic import replacing
 from embedder.config import DEFAULT_STORE, RunOptions
 from embedder.encoders import Encoder
 from embedder.errors import ConfigurationError
+from embedder.freshness import Freshness
 from embedder.ledger import Ledger
 from embedder.models import Model, find_model, fingerprint
-from embedder.pipeline import Pipeline, mixed
+from embedder.pipeline import Pipeline
 from embedder.pruning import prune
 from embedder.records import Stage
 from embedder.report import Report
@@ -30,7 +31,7 @@ from embedder.weights import Weights, find_weights
 Progress = Callable[[Ledger, int | None], None]
 """Called now and then with the books so far and the number of images, where it is known."""
 
-TIMED_STAGES: tuple[Stage, ...] = ("fetch", "decode", "encode", "write")
+TIMED_STAGES: tuple[Stage, ...] = ("load", "fetch", "decode", "encode", "write")
 
 
 def embed(
@@ -105,9 +106,8 @@ def run(
 def _earlier_report(part: RunShard, store: str, identity: str) -> Report | None:
     """The report of an attempt that finished this shard with the same model into the same store."""
     found = part.finished()
-    if found is None or (found["store"], found["fingerprint"]) != (store, identity):
-        return None
-    return Report.from_json(found)
+    report = Report.from_json(found) if found else None
+    return report if report and (report.store, report.fingerprint) == (store, identity) else None
 
 
 @contextmanager
@@ -146,15 +146,18 @@ class Session:
             sinks: get one JSON line a failure.
         """
         self.store.prepare()
-        self._refuse_mixture()
+        options = self.options
+        freshness = Freshness(store=self.store.name, fingerprint=self.fingerprint, allow_mixed=options.allow_mixed)
+        if not options.recompute and (stored := self.store.sample()) is not None:
+            freshness.refuse_mixture(stored)
         ledger = Ledger(*sinks)
         pipeline = Pipeline(
             self.source,
             self.store,
-            fingerprint=self.fingerprint,
+            freshness=freshness,
             preprocessing=self.model.preprocessing,
-            open_encoder=lambda: open_encoder(self.model, self.weights, self.options),
-            options=self.options,
+            open_encoder=self._open_encoder,
+            options=options,
             ledger=ledger,
             stop=self.stop,
             progress=self._show,
@@ -164,20 +167,18 @@ class Session:
             self._explain_nothing()
         if ledger.failed == ledger.images and set(ledger.causes) == {("fetch", DENIED)}:
             raise ConfigurationError(f"access denied to every image of {self.source.name}; s3:GetObject is needed")
-        if self.options.prune and isinstance(self.source, Collection) and not self.stop.requested:
+        if options.prune and isinstance(self.source, Collection) and not self.stop.requested:
             ledger.pruned = prune(self.source, self.store, self.stop)
         return self._report(ledger, pipeline.encoder)
+
+    def _open_encoder(self) -> Encoder:
+        from embedder.encoders.choice import open_encoder  # imports engines only when there is work for them
+
+        return open_encoder(self.model, self.weights, engine=self.options.engine, device=self.options.device)
 
     def _show(self, ledger: Ledger) -> None:
         if self.progress:
             self.progress(ledger, self.source.total)
-
-    def _refuse_mixture(self) -> None:
-        if self.options.allow_mixed or self.options.recompute:
-            return
-        stored = self.store.sample()
-        if stored is not None and stored.fingerprint != self.fingerprint:
-            raise mixed(self.store, stored, self.fingerprint)
 
     def _explain_nothing(self) -> None:
         """Raise for a run that saw no image, unless it was told to stop."""
@@ -219,14 +220,3 @@ class Session:
             exit_code=exit_codes.of_run(ledger, stop, self.options.max_failures),
             first_failures=tuple(ledger.first_failures),
         )
-
-
-def open_encoder(model: Model, weights: Weights, options: RunOptions) -> Encoder:
-    """Load the model into the engine that the options name.
-
-    Raises:
-        ConfigurationError: the weights cannot be had, or do not fit.
-    """
-    from embedder.encoders.pytorch import TorchEncoder
-
-    return TorchEncoder(model, weights, device=options.device)

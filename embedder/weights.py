@@ -75,7 +75,9 @@ def load_state_dict(weights: Weights, model: Model) -> dict[str, Tensor] | None:
             f"{path} is not a state dict that can be loaded safely: {_first_sentence(error)}; save one with "
             "torch.save(model.state_dict(), PATH) or as safetensors"
         ) from error
-    if not isinstance(state, dict) or not all(hasattr(value, "shape") for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and hasattr(value, "shape") for name, value in state.items()
+    ):
         raise ConfigurationError(
             f"{path} holds {_kind(state)}; expected a state dict, parameter names with tensors: "
             "torch.save(model.state_dict(), PATH)"

@@ -40,9 +40,7 @@ def folder() -> Path:
 
 def pictures() -> list[Path]:
     """Every picture of the wheel that Pillow reads: photographs, drawings, textures, pages, an animation."""
-    return sorted(
-        path for path in folder().iterdir() if path.suffix in SUFFIXES and path.name not in UNREADABLE
-    )
+    return sorted(path for path in folder().iterdir() if path.suffix in SUFFIXES and path.name not in UNREADABLE)
 
 
 def variation(seed: int) -> Image.Image:

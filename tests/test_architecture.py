@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-SHARED = ["errors", "stop", "records", "parallel", "atomic", "config", "models", "aws"]
+SHARED = ["errors", "stop", "records", "parallel", "atomic", "config", "cores", "models", "aws"]
 """The nouns that everybody may use. None of them knows a stage."""
 
 ARROWS = {
@@ -23,6 +23,7 @@ ARROWS = {
     "parallel": "",
     "atomic": "",
     "config": "errors",
+    "cores": "",
     "models": "errors",
     "aws": "errors",
     # The stages. They may use what is shared, and never each other.
@@ -36,10 +37,11 @@ ARROWS = {
     "exit_codes": "SHARED ledger",
     "report": "SHARED",
     "progress": "SHARED ledger",
+    "freshness": "SHARED",
     # What joins the stages.
     "pruning": "SHARED sources stores",
-    "pipeline": "SHARED ledger sources decode encoders stores",
-    "runner": "SHARED ledger exit_codes report weights sources encoders stores pruning pipeline",
+    "pipeline": "SHARED freshness ledger sources decode encoders stores",
+    "runner": "SHARED freshness ledger exit_codes report weights sources encoders stores pruning pipeline",
     # Ways out of a store: they know no source and no model.
     "reader": "SHARED stores",
     "export": "SHARED",

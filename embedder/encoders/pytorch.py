@@ -51,6 +51,33 @@ def _load_into(module: nn.Module, state: dict[str, torch.Tensor], model: Model, 
     module.load_state_dict(state, strict=False)
 
 
+class NormalizedBackbone(nn.Module):
+    """A backbone with the normalisation in front: (B, 3, H, W) float32 of 0..255 to (B, dimension)."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, model: Model, weights: Weights) -> None:
+        super().__init__()
+        self.backbone = build_backbone(model, weights)
+        preprocessing = model.preprocessing
+        self.register_buffer("mean", 255 * torch.tensor(preprocessing.mean).view(3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(preprocessing.std).view(3, 1, 1))
+        self.eval()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        vectors: torch.Tensor = self.backbone((images - self.mean) / self.std)
+        return vectors
+
+
+@torch.inference_mode()
+def reference_vectors(model: Model, weights: Weights, pixels: Pixels) -> Vectors:
+    """What eager float32 torch gives for pictures, (B, crop, crop, 3) → (B, dimension): the measure of all."""
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+    vectors: Vectors = NormalizedBackbone(model, weights)(images).numpy()
+    return vectors
+
+
 class TorchEncoder:
     """A torchvision backbone run by torch; see `Encoder`.
 
@@ -72,15 +99,11 @@ class TorchEncoder:
         self.device = "cuda" if use_cuda else "cpu"
         self.batch_size = CUDA_BATCH if use_cuda else CPU_BATCH
         self.dimension = model.dimension
-        self.module = build_backbone(model, weights).to(self.device).to(memory_format=torch.channels_last)
-        preprocessing = model.preprocessing
-        self.mean = torch.tensor(preprocessing.mean, device=self.device).view(3, 1, 1)
-        self.std = torch.tensor(preprocessing.std, device=self.device).view(3, 1, 1)
+        self.module = NormalizedBackbone(model, weights).to(self.device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def encode(self, pixels: Pixels) -> Vectors:
         # (B, H, W, 3) seen as (B, 3, H, W) is channels-last already: nothing is moved.
-        images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)
-        normalized = (images.float().div_(255) - self.mean) / self.std
-        vectors: Vectors = np.ascontiguousarray(self.module(normalized).float().cpu().numpy())
+        images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
+        vectors: Vectors = np.ascontiguousarray(self.module(images).float().cpu().numpy())
         return vectors

@@ -61,10 +61,7 @@ def open_source(name: str, options: RunOptions, *, stopping: threading.Event) ->
         ConfigurationError: it is not there, or the options do not go with it.
         TransientError: it does not answer.
     """
-    source = _open_s3(name, options, stopping) if name.startswith(S3_SCHEME) else _open_local(name, options, stopping)
-    if options.prune and not isinstance(source, Collection):
-        raise ConfigurationError(f"--prune is not possible for {name}, a part of the images; name a folder or a prefix")
-    return source
+    return _open_s3(name, options, stopping) if name.startswith(S3_SCHEME) else _open_local(name, options, stopping)
 
 
 def _open_local(name: str, options: RunOptions, stopping: threading.Event) -> Source:
@@ -76,7 +73,6 @@ def _open_local(name: str, options: RunOptions, stopping: threading.Event) -> So
     if path.suffix.lower() in SHARD_SUFFIXES and not path.is_dir():
         from embedder.sources.shard import local_shard
 
-        _refuse_stems(name, options)
         return local_shard(path, options, stopping)
     from embedder.sources.folder import FolderSource
 
@@ -91,14 +87,5 @@ def _open_s3(name: str, options: RunOptions, stopping: threading.Event) -> Sourc
     if key.lower().endswith(SHARD_SUFFIXES):
         from embedder.sources.shard import s3_shard
 
-        _refuse_stems(name, options)
         return s3_shard(reader, bucket, key, options)
     return PrefixSource(reader, bucket, key, options)
-
-
-def _refuse_stems(name: str, options: RunOptions) -> None:
-    if options.image_id == "stem":
-        raise ConfigurationError(
-            f"--image-id stem is not possible for the shard {name}: other shards may hold the same file names; "
-            "use key or uri"
-        )

@@ -36,9 +36,13 @@ class RunShard:
         return s3_shard(self.reader, self.location.bucket, self.location.shard_key(self.number), options)
 
     def finished(self) -> dict[str, Any] | None:
-        """Return the report of an earlier attempt that finished this shard."""
+        """Return the report of an earlier attempt that finished this shard; one that is damaged does not count."""
         data = self.reader.find(self.location.bucket, self.location.report_key(self.number))
-        return None if data is None else json.loads(data)
+        try:
+            found = json.loads(data or b"")
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
 
     def publish(self, report: dict[str, Any], failures: str) -> None:
         """Write the failures and then, last, the report, which says that the shard is done.

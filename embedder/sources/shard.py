@@ -35,6 +35,14 @@ class ShardSource:
         options: RunOptions,
         open_reader: Callable[[], S3Reader],
     ) -> None:
+        if options.image_id == "stem":
+            raise ConfigurationError(
+                f"--image-id stem is not possible for {name}: another shard may hold the same names; use key or uri"
+            )
+        if options.prune:
+            raise ConfigurationError(
+                f"--prune is not possible for {name}, which is a part of the images; name a folder or a prefix"
+            )
         self.name = name
         self.entries = entries
         self.locate = locate
@@ -100,7 +108,8 @@ def s3_shard(reader: S3Reader, bucket: str, key: str, options: RunOptions) -> Sh
 def _entries(name: str, data: bytes) -> list[Entry]:
     try:
         if name.lower().endswith(".txt"):
-            lines = [line.removesuffix("\r") for line in data.decode().split("\n")]
+            # Editors on Windows put a mark in front, which is no part of the first key.
+            lines = [line.removesuffix("\r") for line in data.decode("utf-8-sig").split("\n")]
             return [Entry(key=line, etag=None, size=None) for line in lines if line.strip()]
         return list(parse_entries(data))
     except ValueError as error:

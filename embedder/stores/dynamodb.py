@@ -141,7 +141,7 @@ class DynamoDBStore:
             lambda group: self._get_group(group, options),
             groups,
             workers=SEGMENTS,
-            depth=2 * SEGMENTS,
+            depth=lambda: 2 * SEGMENTS,
             name="get",
         )
         for items in answers:

@@ -41,6 +41,12 @@ CREATE TABLE IF NOT EXISTS vectors (
 )
 """
 
+MAGIC = b"SQLite format 3\0"
+"""What every SQLite file that is not empty begins with."""
+
+PAGE_BYTES = 16384
+"""Six vectors of 512 float32 fit on a page with little left over; on the usual 4096 bytes only one does."""
+
 VARIABLES = 500
 """Parameters in one statement; every SQLite build takes 999."""
 
@@ -75,6 +81,10 @@ class SQLiteStore:
             raise ConfigurationError(f"there is no store at {name}; embedder run SOURCE --store {name} makes one")
 
     def _open_existing(self) -> None:
+        with suppress(OSError), self.path.open("rb") as file:
+            # SQLite takes a short file of any kind for an empty database, and would write over it.
+            if file.read(len(MAGIC)) not in (b"", MAGIC):
+                raise ConfigurationError(f"{self.name} is not a SQLite database; name another file with --store")
         try:
             connection = self._connect("ro")
             connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
@@ -115,6 +125,7 @@ class SQLiteStore:
         """Return a connection that may write; the first call creates what is not there."""
         if self.connection is None or not self.writable:
             connection = self._connect("rwc")
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # heeded where there is no table yet
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(SCHEMA)

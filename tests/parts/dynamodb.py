@@ -80,9 +80,7 @@ def _start(home: Path, log: Path, lifeline: Path, attempts: int = 3) -> int:
     with lifeline.open("rb") as reading:
         process = server.start(command(home, port), log, reading)
     try:
-        server.wait_until_ready(
-            "DynamoDB Local", lambda: server.accepts(port), lambda: process.poll() is None, log
-        )
+        server.wait_until_ready("DynamoDB Local", lambda: server.accepts(port), lambda: process.poll() is None, log)
     except server.ServerError:
         if attempts == 1 or process.poll() is None:
             raise

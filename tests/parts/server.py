@@ -46,9 +46,7 @@ def start(command: Sequence[str | Path], log: Path, lifeline: int | IO[bytes]) -
         )
 
 
-def wait_until_ready(
-    what: str, is_ready: Callable[[], bool], is_alive: Callable[[], bool], log: Path
-) -> None:
+def wait_until_ready(what: str, is_ready: Callable[[], bool], is_alive: Callable[[], bool], log: Path) -> None:
     """Return once `is_ready`; a server that ends or takes too long is an error that carries its output."""
     deadline = time.monotonic() + READY_WITHIN
     while not is_ready():
@@ -59,9 +57,7 @@ def wait_until_ready(
 
 
 @contextmanager
-def serving(
-    what: str, command: Sequence[str | Path], log: Path, is_ready: Callable[[], bool]
-) -> Iterator[None]:
+def serving(what: str, command: Sequence[str | Path], log: Path, is_ready: Callable[[], bool]) -> Iterator[None]:
     """Run a server for this process alone: ready inside the block, gone after it."""
     reading, writing = os.pipe()
     try:

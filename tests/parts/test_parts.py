@@ -52,9 +52,7 @@ class TestS3:
 
     def test_rclone_verifies_signatures(self, s3_rclone: S3) -> None:
         forged = Credentials(access_key=s3_rclone.credentials.access_key)
-        stranger = S3(
-            server="rclone", endpoint=s3_rclone.endpoint, credentials=forged, bucket=s3_rclone.bucket
-        )
+        stranger = S3(server="rclone", endpoint=s3_rclone.endpoint, credentials=forged, bucket=s3_rclone.bucket)
         with pytest.raises(ClientError) as error:
             stranger.keys()
         assert "SignatureDoesNotMatch" in refusal(error)
@@ -98,15 +96,11 @@ class TestDynamoDB:
             dynamodb.client().batch_write_item(RequestItems={table: puts("a", "a")})
         assert "duplicates" in refusal(error)
         with pytest.raises(ClientError) as error:
-            dynamodb.client().put_item(
-                TableName=table, Item={**item("a"), "Vector": {"B": bytes(400 * 1024)}}
-            )
+            dynamodb.client().put_item(TableName=table, Item={**item("a"), "Vector": {"B": bytes(400 * 1024)}})
         assert "size" in refusal(error)
 
 
-def test_a_subprocess_finds_every_part_through_its_environment(
-    s3: S3, dynamodb: DynamoDB, tmp_path: Path
-) -> None:
+def test_a_subprocess_finds_every_part_through_its_environment(s3: S3, dynamodb: DynamoDB, tmp_path: Path) -> None:
     s3.put({"a.jpg": b"one"})
     dynamodb.create_table()
     script = tmp_path / "found.py"
@@ -116,9 +110,7 @@ def test_a_subprocess_finds_every_part_through_its_environment(
         "print(boto3.client('dynamodb').list_tables()['TableNames'])\n"
     )
     cli = Cli(folder=tmp_path)
-    found = cli(
-        s3.bucket, program="found", env=s3.environment() | dynamodb.environment() | {"PYTHONPATH": "."}
-    )
+    found = cli(s3.bucket, program="found", env=s3.environment() | dynamodb.environment() | {"PYTHONPATH": "."})
     assert (found.returncode, found.stdout) == (0, "one\n['vectors']\n"), found.stderr
 
 

@@ -30,9 +30,7 @@ class Checkout:
     folder: Path
 
     def setup(self, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command, env=self.environment(env), capture_output=True, text=True, check=False
-        )
+        return subprocess.run(self.command, env=self.environment(env), capture_output=True, text=True, check=False)
 
     def start(self, **env: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -1,0 +1,191 @@
+"""Choosing an engine: the fastest one that is installed here and agrees with the reference.
+
+On a CPU the engines differ by the processor as much as by themselves, so the first run on a machine
+times each that is installed on a few pictures and remembers the result beside the prepared model. Every
+engine but torch itself proves at every start that it still gives the reference's vectors.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedder.atomic import replacing
+from embedder.cores import usable_cores
+from embedder.encoders import Encoder
+from embedder.encoders.prepared import Prepared
+from embedder.errors import ConfigurationError, EmbedderError
+from embedder.models import Model
+from embedder.records import Pixels, Vectors
+from embedder.weights import Weights
+
+logger = logging.getLogger("embedder")
+
+LEAST_COSINE = 0.9999
+"""What every vector keeps to the reference, eager float32 torch."""
+
+PACKAGES = {"mnn": ("MNN", "mnn"), "openvino": ("openvino", "openvino")}
+"""Engine → the module and the distribution it needs, the usually fastest first."""
+
+TIMED_PASSES = 3
+"""How often each engine encodes the golden pictures when the fastest is looked for."""
+
+
+class DisagreementError(ConfigurationError):
+    """An engine does not give the reference's vectors on this machine."""
+
+
+def installed_engines() -> list[str]:
+    """The engines that can run here, torch last."""
+    return [engine for engine, (module, _) in PACKAGES.items() if find_spec(module)] + ["torch"]
+
+
+def open_encoder(model: Model, weights: Weights, *, engine: str, device: str) -> Encoder:
+    """Load a model into the engine asked for, or into the fastest for `auto`.
+
+    Args:
+        engine: `auto`, `torch`, `mnn` or `openvino`.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        ConfigurationError: the engine is not installed or does not agree with the reference, there is no
+            such device, or the weights cannot be had or do not fit.
+    """
+    if engine == "torch" or _on_cuda(engine, device):
+        from embedder.encoders.pytorch import TorchEncoder
+
+        return TorchEncoder(model, weights, device=device)
+    with Prepared.open(model, weights) as prepared:
+        if engine != "auto":
+            return _proven(_opened(engine, prepared), prepared)
+        return _fastest(prepared, weights)
+
+
+def _on_cuda(engine: str, device: str) -> bool:
+    """Whether the work goes to a GPU, which only torch does."""
+    if engine != "auto":
+        if device == "cuda":
+            raise ConfigurationError(f"--engine {engine} runs on the CPU only; use --engine torch with --device cuda")
+        return False
+    return device == "cuda" or (device == "auto" and _has_cuda())
+
+
+def _has_cuda() -> bool:
+    """Whether this machine has an NVIDIA driver with a device, and torch can use it.
+
+    torch takes seconds to import, so it is asked only where the driver's device file says that there is
+    something to ask about.
+    """
+    if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _opened(engine: str, prepared: Prepared) -> Encoder:
+    module, _ = PACKAGES[engine]
+    if not find_spec(module):
+        raise ConfigurationError(
+            f"--engine {engine} is not installed: pip install 'embedder[{engine}]', or use --engine torch"
+        )
+    if engine == "mnn":
+        from embedder.encoders.mnn import MNNEncoder
+
+        return MNNEncoder(prepared)
+    from embedder.encoders.openvino import OpenVINOEncoder
+
+    return OpenVINOEncoder(prepared)
+
+
+def _proven(encoder: Encoder, prepared: Prepared) -> Encoder:
+    """Return the encoder if it gives the reference's vectors.
+
+    Raises:
+        DisagreementError: it does not.
+    """
+    pixels, expected = prepared.golden()
+    worst = float(cosines(encoder.encode(pixels), expected).min())
+    if not worst >= LEAST_COSINE:  # also when it is not a number
+        raise DisagreementError(
+            f"the engine {encoder.engine} does not agree with torch on this machine (cosine {worst:.5f}, needed "
+            f"{LEAST_COSINE}); use --engine torch"
+        )
+    return encoder
+
+
+def cosines(vectors: Vectors, others: Vectors) -> Vectors:
+    """Row-wise cosine of two (n, D) arrays, as (n,) float64."""
+    a, b = vectors.astype(np.float64), others.astype(np.float64)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    with np.errstate(invalid="ignore"):
+        cosine: Vectors = (a * b).sum(axis=1) / lengths
+    return cosine
+
+
+def _fastest(prepared: Prepared, weights: Weights) -> Encoder:
+    """Open the fastest engine; torch, the slowest on every CPU measured, only where no other works."""
+    engines = installed_engines()[:-1]
+    remembered = prepared.folder / "fastest.json"
+    here = {"cores": usable_cores(), "versions": {name: _version(name) for name in [*engines, "onnx"]}}
+    known = _read(remembered)
+    if known and known["here"] == here:
+        engines = [known["engine"]] if known["engine"] in engines else []
+    candidates = [each for each in (_candidate(engine, prepared) for engine in engines) if each is not None]
+    pixels = prepared.golden()[0] if len(candidates) > 1 else None
+    rates = {each.engine: 0.0 if pixels is None else _rate(each, pixels) for each in candidates}
+    best = max(candidates, key=lambda each: rates[each.engine], default=None)
+    if not known or known["here"] != here:
+        with replacing(remembered) as part:
+            part.write_text(json.dumps({"here": here, "rates": rates, "engine": best.engine if best else "torch"}))
+    if best is not None:
+        return best
+    from embedder.encoders.pytorch import TorchEncoder
+
+    return TorchEncoder(prepared.model, weights, device="cpu")
+
+
+def _candidate(engine: str, prepared: Prepared) -> Encoder | None:
+    """Open one engine; that it does not work here is no error, since another will."""
+    try:
+        return _proven(_opened(engine, prepared), prepared)
+    except EmbedderError as error:
+        if not isinstance(error, DisagreementError):
+            raise  # the weights cannot be had: no engine will do
+        logger.warning("%s", error)
+    # Whatever a third-party engine raises on a processor or a model it does not know.
+    except Exception as error:
+        logger.warning("the engine %s is passed over: %s: %s", engine, type(error).__name__, error)
+    return None
+
+
+def _rate(encoder: Encoder, pixels: Pixels) -> float:
+    """Images a second, once warm: the best of a few passes, since other programs only ever slow one down."""
+    passes = []
+    for _ in range(TIMED_PASSES):
+        began = time.perf_counter()
+        encoder.encode(pixels)
+        passes.append(time.perf_counter() - began)
+    return len(pixels) / min(passes)
+
+
+def _version(engine: str) -> str:
+    try:
+        return version(PACKAGES[engine][1] if engine in PACKAGES else engine)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and {"here", "engine", "rates"} <= set(found) else None

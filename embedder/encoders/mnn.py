@@ -1,0 +1,85 @@
+"""MNN: the fastest on the CPUs measured, because it convolves by Winograd's method.
+
+Its wheel also has a package `MNN.tools`, which installs a logging client and reports its use when it is
+imported. It is never imported here: the converter is called where it is implemented, in `_tools`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedder.cores import usable_cores
+from embedder.encoders.prepared import INPUT, OUTPUT, Prepared
+from embedder.records import Pixels, Vectors
+
+BATCH = 16
+
+
+class MNNEncoder:
+    """A model run by MNN on the CPU; see `Encoder`.
+
+    Through MNN's older interface, the interpreter, because that one lets other threads run Python while
+    it computes; its `Module.forward` holds the interpreter lock and stops decoding.
+    """
+
+    engine = "mnn"
+    device = "cpu"
+    batch_size = BATCH
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.dimension = prepared.model.dimension
+        with _quiet():
+            import MNN
+
+            path = prepared.file(f"mnn-{version('mnn')}.mnn", lambda part: _convert(prepared.onnx(), part))
+            self.mnn: Any = MNN
+            self.interpreter: Any = MNN.Interpreter(str(path))
+            # High precision is float32 throughout.
+            settings = {"backend": "CPU", "numThread": usable_cores(), "precision": "high", "memory": "normal"}
+            self.session: Any = self.interpreter.createSession(settings)
+        self.input: Any = self.interpreter.getSessionInput(self.session, INPUT)
+
+    def encode(self, pixels: Pixels) -> Vectors:
+        images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=np.float32)  # (B, 3, H, W)
+        if tuple(self.input.getShape()) != images.shape:  # at the start, and for a last, smaller batch
+            self.interpreter.resizeTensor(self.input, images.shape)
+            self.interpreter.resizeSession(self.session)
+        self.input.copyFrom(self._tensor(images))
+        self.interpreter.runSession(self.session)
+        vectors: Vectors = np.zeros((len(pixels), self.dimension), np.float32)
+        output = self._tensor(vectors)
+        self.interpreter.getSessionOutput(self.session, OUTPUT).copyToHostTensor(output)
+        return np.array(output.getNumpyData(), dtype=np.float32).reshape(vectors.shape)
+
+    def _tensor(self, values: Vectors) -> Any:
+        mnn = self.mnn
+        return mnn.Tensor(values.shape, mnn.Halide_Type_Float, values, mnn.Tensor_DimensionType_Caffe)
+
+
+def _convert(onnx: Path, path: Path) -> None:
+    import _tools
+
+    _tools.mnnconvert(["-", "-f", "ONNX", "--modelFile", str(onnx), "--MNNModel", str(path), "--bizCode", "embedder"])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Send what native code prints on stdout to nowhere: stdout is for our own report."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)

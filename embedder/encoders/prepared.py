@@ -1,0 +1,121 @@
+"""A model made ready for engines other than torch, kept so that the next start does not need torch.
+
+A folder per model and weights holds `model.onnx`, with normalisation inside; `golden.npy`, the vectors
+that eager float32 torch gives for a few made-up pictures; and whatever the engines make of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from embedder.atomic import replacing
+from embedder.config import cache_folder
+from embedder.models import PREPROCESSING_VERSION, Model
+from embedder.records import Pixels, Vectors
+from embedder.weights import RANDOM, Weights
+
+logger = logging.getLogger("embedder")
+
+GOLDEN_PICTURES = 16
+INPUT, OUTPUT = "pixels", "vectors"
+
+
+class Prepared:
+    """What has been made of a model's weights in a folder; see the module.
+
+    Args:
+        folder: where the files are, or will be.
+    """
+
+    def __init__(self, model: Model, weights: Weights, folder: Path) -> None:
+        self.model = model
+        self.weights = weights
+        self.folder = folder
+
+    @classmethod
+    @contextmanager
+    def open(cls, model: Model, weights: Weights) -> Iterator[Prepared]:
+        """Use the cache folder, or a passing one where the cache cannot be written."""
+        with tempfile.TemporaryDirectory(prefix="embedder-") as passing:
+            parent = cache_folder()
+            name = f"{model.name}-{weights.digest}-{PREPROCESSING_VERSION}"
+            if weights.choice == RANDOM:
+                name += f"-{_torch_version()}"  # what a seed makes may change with it
+            folder = parent / name if parent is not None else Path(passing)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                writable = os.access(folder, os.W_OK)
+            except OSError:
+                writable = False
+            yield cls(model, weights, folder if writable else Path(passing))
+
+    def file(self, name: str, make: Callable[[Path], None]) -> Path:
+        """Return a file of the folder; the first time it is made by calling `make` with a name to write to."""
+        path = self.folder / name
+        if not path.exists():
+            with replacing(path) as part:
+                make(part)
+        return path
+
+    def onnx(self) -> Path:
+        """The network with normalisation: (B, 3, crop, crop) float32 of 0..255 to (B, dimension)."""
+        return self.file("model.onnx", self._export)
+
+    def golden(self) -> tuple[Pixels, Vectors]:
+        """Made-up pictures, (B, crop, crop, 3), and the reference's vectors for them, (B, dimension)."""
+        pixels = golden_pictures(self.model.preprocessing.crop)
+
+        def encode(path: Path) -> None:
+            from embedder.encoders.pytorch import reference_vectors
+
+            with path.open("wb") as file:
+                np.save(file, reference_vectors(self.model, self.weights, pixels))
+
+        vectors: Vectors = np.load(self.file("golden.npy", encode))
+        return pixels, vectors
+
+    def _export(self, path: Path) -> None:
+        logger.info("preparing %s for the fast engines, once on this machine", self.model.name)
+        import torch
+
+        from embedder.encoders.pytorch import NormalizedBackbone
+
+        example = torch.zeros(2, 3, self.model.preprocessing.crop, self.model.preprocessing.crop)
+        with warnings.catch_warnings():
+            # The TorchScript exporter needs no further package; that it is the older one is no news.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                NormalizedBackbone(self.model, self.weights),
+                (example,),
+                str(path),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+                dynamo=False,
+            )
+
+
+def golden_pictures(side: int) -> Pixels:
+    """Pictures with structure at every scale, the same everywhere: (GOLDEN_PICTURES, side, side, 3)."""
+    chance = np.random.Generator(np.random.PCG64(7))
+    total = np.zeros((GOLDEN_PICTURES, side, side, 3))
+    for cells in (2, 7, 28, side):
+        coarse = chance.random((GOLDEN_PICTURES, cells, cells, 3))
+        steps = np.arange(side) * cells // side
+        total += coarse[:, steps][:, :, steps]
+    pictures: Pixels = (total * (255 / 4)).astype(np.uint8)
+    return pictures
+
+
+def _torch_version() -> str:
+    from importlib.metadata import version
+
+    return version("torch")

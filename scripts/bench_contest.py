@@ -1,0 +1,153 @@
+"""The benchmark: every contestant in turn, several rounds, and what their rates say about each other.
+
+These rates mean little by themselves, since machines differ and are shared; the ratios within one run do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from scripts.bench_servers import Servers
+
+from tests.photographs import write_photos
+from tests.seeded_weights import write_resnet18
+
+ROOT = Path(__file__).parents[1]
+RECORD = ROOT / "docs" / "benchmarks.md"
+
+
+@dataclass
+class Contestant:
+    """One way of doing the work, and what its rounds measured."""
+
+    name: str
+    title: str
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Images a second, the median of the rounds."""
+        return statistics.median(each["images"] / each["wall"] for each in self.rounds)
+
+    @property
+    def cpu(self) -> float:
+        """CPU milliseconds an image, the median of the rounds."""
+        return statistics.median(1000 * each["cpu"] / each["images"] for each in self.rounds)
+
+    def run(self, folder: Path, weights: Path, *more: str) -> None:
+        """Run one round in a process of its own."""
+        command = [sys.executable, "-m", "scripts.bench_contestants", self.name, str(folder), str(weights), *more]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+        self.rounds.append(json.loads(done.stdout))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, help="photographs (default: made from scikit-image's)")
+    parser.add_argument("--images", type=int, default=256, metavar="N", help="how many, repeated if need be")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each contestant runs")
+    parser.add_argument("--source", choices=["folder", "s3"], default="folder", help="where `embedder run` reads")
+    parser.add_argument("--store", choices=["sqlite", "dynamodb"], default="sqlite", help="where it writes")
+    parser.add_argument("--record", action="store_true", help="add the figures to docs/benchmarks.md")
+    return parser.parse_args()
+
+
+def photographs(given: argparse.Namespace, folder: Path) -> Path:
+    """A flat folder of as many links as images are wanted, to the photographs in turn."""
+    if given.folder is None:
+        found = write_photos(folder / "made", min(given.images, 128))
+    else:
+        found = sorted(path for path in given.folder.rglob("*") if path.is_file())
+    flat = folder / "photographs"
+    flat.mkdir()
+    for number in range(given.images):
+        path = found[number % len(found)]
+        (flat / f"{number:06d}{path.suffix}").symlink_to(path.resolve())
+    return flat
+
+
+def engines() -> list[str]:
+    """The engines installed here."""
+    from embedder.encoders.choice import installed_engines
+
+    return list(installed_engines())
+
+
+def table(contestants: list[Contestant], given: argparse.Namespace) -> str:
+    """The figures and the ratios, as Markdown."""
+    by_name = {each.name: each for each in contestants}
+    whole, decode = by_name["whole"], by_name["decode"]
+    best = max((each for each in contestants if each.name.startswith("encode:")), key=lambda each: each.rate)
+    bound = 1 / (1 / best.rate + 1 / decode.rate)
+    stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in whole.rounds[-1]["stages"].items())
+    lines = [
+        "| | images/s | CPU ms an image |",
+        "|---|---|---|",
+        *(f"| {each.title} | {each.rate:.1f} | {each.cpu:.1f} |" for each in contestants),
+        "",
+        f"- whole run / original's way: {whole.rate / by_name['original'].rate:.2f}",
+        f"- whole run / textbook recipe: {whole.rate / by_name['textbook'].rate:.2f}",
+        f"- bound for shared cores, 1 / (1/encode + 1/decode) with {best.title}: {bound:.1f} images/s; "
+        f"the whole run reaches {whole.rate / bound:.2f} of it",
+        f"- `embedder run` took the engine {whole.rounds[-1]['engine']}; thread seconds by stage: {stages}",
+        f"- {given.source} to {given.store}, {given.images} images, medians of {given.rounds} interleaved rounds",
+    ]
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """The machine in a few words."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        flags = next((line for line in info.read_text().splitlines() if line.startswith("flags")), "").split()
+        widest = next((flag for flag in ("amx_tile", "avx512f", "avx2") if flag in flags), "")
+        model = f"{names[0] if names else model} {widest}"
+    return f"{os.cpu_count()} x {model}, Python {platform.python_version()}"
+
+
+def main() -> None:
+    """Run the contest."""
+    given = arguments()
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        flat, weights = photographs(given, folder), folder / "weights.pth"
+        write_resnet18(weights)
+        servers = stack.enter_context(Servers(s3=given.source == "s3", dynamodb=given.store == "dynamodb"))
+        contestants = [
+            Contestant("original", "the original's way, one at a time"),
+            Contestant("textbook", "textbook recipe, batches of 32"),
+            Contestant("decode", "decode alone"),
+            *(Contestant(f"encode:{engine}", f"encode alone, {engine}") for engine in engines()),
+            Contestant("whole", "`embedder run`, whole"),
+        ]
+        for number in range(given.rounds):
+            for contestant in contestants:
+                print(f"round {number + 1} of {given.rounds}: {contestant.title}", file=sys.stderr)
+                more = servers.fresh(flat) if contestant.name == "whole" else []
+                contestant.run(flat, weights, *more)
+    figures = table(contestants, given)
+    print(figures)
+    if given.record:
+        heading = f"## {datetime.now(UTC):%Y-%m-%d %H:%M}, {machine()}"
+        RECORD.write_text(f"{RECORD.read_text().rstrip()}\n\n{heading}\n\n{figures}\n")
+
+
+if __name__ == "__main__":
+    main()

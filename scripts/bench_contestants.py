@@ -1,0 +1,189 @@
+"""Ways of embedding a folder, each run alone in a process of its own: `python -m scripts.bench_contestants NAME …`.
+
+Every contestant gets the same photographs and weights, starts its clock when its model is ready, and
+prints one JSON object: images, wall and CPU seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedder.encoders import Encoder
+
+
+@dataclass
+class Clock:
+    """Wall and CPU seconds of the measured part, children included."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+    images: int = 0
+    more: dict[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        began, cpu = time.perf_counter(), _cpu()
+        yield
+        self.wall, self.cpu = time.perf_counter() - began, _cpu() - cpu
+
+
+def _cpu() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _eager(weights: Path) -> Any:
+    import torch
+    from torchvision.models import resnet18
+
+    module = resnet18()
+    module.load_state_dict(torch.load(weights, weights_only=True))
+    module.fc = torch.nn.Identity()
+    return module.eval()
+
+
+def original(paths: list[Path], weights: Path, clock: Clock) -> None:
+    """One image at a time through transforms() and eager torch, as the AWS sample does it."""
+    import torch
+    from PIL import Image
+    from torchvision.models import ResNet18_Weights
+
+    module, transforms = _eager(weights), ResNet18_Weights.DEFAULT.transforms()
+    with clock.running(), torch.inference_mode():
+        for path in paths:
+            with Image.open(path) as image:
+                module(transforms(image.convert("RGB"))[None]).numpy()
+
+
+class Textbook:
+    """The Dataset of the textbook recipe."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        from torchvision.models import ResNet18_Weights
+
+        self.paths = paths
+        self.transforms = ResNet18_Weights.DEFAULT.transforms()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Any:
+        from PIL import Image
+
+        with Image.open(self.paths[index]) as image:
+            return self.transforms(image.convert("RGB"))
+
+
+def textbook(paths: list[Path], weights: Path, clock: Clock) -> None:
+    """DataLoader, transforms(), eager torch, batches of 32."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    module = _eager(weights).to(device)
+    loader: Any = DataLoader(Textbook(paths), batch_size=32, num_workers=os.cpu_count() or 1)  # type: ignore[arg-type]
+    with clock.running(), torch.inference_mode():
+        for batch in loader:
+            module(batch.to(device)).cpu().numpy()
+
+
+def decode(paths: list[Path], _weights: Path, clock: Clock) -> None:
+    """Our decoding alone, on all cores."""
+    from embedder.config import DEFAULT_MAX_PIXELS
+    from embedder.decode import Decoder
+    from embedder.models import find_model
+    from embedder.parallel import parallel_map
+
+    decoder = Decoder(find_model("resnet18").preprocessing, max_pixels=DEFAULT_MAX_PIXELS)
+    cores = os.cpu_count() or 1
+    with clock.running():
+        for _ in parallel_map(
+            lambda path: decoder.decode(path.read_bytes()), paths, workers=cores, depth=lambda: 64, name="decode"
+        ):
+            pass
+
+
+def encode(engine: str) -> Callable[[list[Path], Path, Clock], None]:
+    """One engine alone, on pixels that are decoded already."""
+
+    def contest(paths: list[Path], weights: Path, clock: Clock) -> None:
+        from embedder.config import DEFAULT_MAX_PIXELS
+        from embedder.decode import Decoder
+
+        opened, preprocessing = _open(engine, weights)
+        decoder = Decoder(preprocessing, max_pixels=DEFAULT_MAX_PIXELS)
+        size = opened.batch_size
+        some = [decoder.decode(path.read_bytes()) for path in paths[: 4 * size]]
+        batches = [np.stack(some[start : start + size]) for start in range(0, len(some), size)]
+        opened.encode(batches[0])
+        done = 0
+        with clock.running():
+            while done < len(paths):
+                batch = batches[done // size % len(batches)]
+                opened.encode(batch)
+                done += len(batch)
+        clock.images = done
+
+    return contest
+
+
+def _open(engine: str, weights: Path) -> tuple[Encoder, Any]:
+    from embedder.encoders.choice import open_encoder
+    from embedder.models import find_model
+    from embedder.weights import find_weights
+
+    model = find_model("resnet18")
+    return open_encoder(model, find_weights(str(weights), model), engine=engine, device="auto"), model.preprocessing
+
+
+def whole(paths: list[Path], weights: Path, clock: Clock, source: str | None = None, store: str | None = None) -> None:
+    """`embedder run` as it is, from a folder to SQLite unless told otherwise; loading the model is not counted."""
+    from embedder import embed
+
+    with tempfile.TemporaryDirectory() as folder, clock.running():
+        report = embed(source or paths[0].parent, store or f"{folder}/vectors.db", weights=str(weights))
+    assert report.embedded == len(paths), report
+    load = report.seconds_by_stage["load"]
+    clock.more = {"load": load, "engine": report.engine, "stages": dict(report.seconds_by_stage)}
+    clock.wall -= load
+
+
+def main() -> None:
+    """Run one contestant."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--source")
+    parser.add_argument("--store")
+    given = parser.parse_args()
+    paths = sorted(given.folder.iterdir())
+    clock = Clock(images=len(paths))
+    contestants: dict[str, Callable[[list[Path], Path, Clock], None]] = {
+        "original": original,
+        "textbook": textbook,
+        "decode": decode,
+    }
+    if given.name == "whole":
+        whole(paths, given.weights, clock, given.source, given.store)
+    elif given.name.startswith("encode:"):
+        encode(given.name.removeprefix("encode:"))(paths, given.weights, clock)
+    else:
+        contestants[given.name](paths, given.weights, clock)
+    json.dump({"images": clock.images, "wall": clock.wall, "cpu": clock.cpu, **clock.more}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
