@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench_servers import Servers
-
 from tests.photographs import write_photos
 from tests.seeded_weights import write_resnet18
 
@@ -39,12 +38,12 @@ class Contestant:
     @property
     def rate(self) -> float:
         """Images a second, the median of the rounds."""
-        return statistics.median(each["images"] / each["wall"] for each in self.rounds)
+        return float(statistics.median(each["images"] / each["wall"] for each in self.rounds))
 
     @property
     def cpu(self) -> float:
         """CPU milliseconds an image, the median of the rounds."""
-        return statistics.median(1000 * each["cpu"] / each["images"] for each in self.rounds)
+        return float(statistics.median(1000 * each["cpu"] / each["images"] for each in self.rounds))
 
     def run(self, folder: Path, weights: Path, *more: str) -> None:
         """Run one round in a process of its own."""
@@ -61,6 +60,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each contestant runs")
     parser.add_argument("--source", choices=["folder", "s3"], default="folder", help="where `embedder run` reads")
     parser.add_argument("--store", choices=["sqlite", "dynamodb"], default="sqlite", help="where it writes")
+    parser.add_argument("--latency", type=float, default=0, metavar="MS", help="milliseconds added to S3 requests")
+    parser.add_argument("--only", metavar="A,B", help="only these contestants, without the comparison")
     parser.add_argument("--record", action="store_true", help="add the figures to docs/benchmarks.md")
     return parser.parse_args()
 
@@ -88,24 +89,32 @@ def engines() -> list[str]:
 
 def table(contestants: list[Contestant], given: argparse.Namespace) -> str:
     """The figures and the ratios, as Markdown."""
+    rows = [
+        "| | images/s | CPU ms an image |",
+        "|---|---|---|",
+        *(f"| {each.title} | {each.rate:.1f} | {each.cpu:.1f} |" for each in contestants),
+        "",
+    ]
+    how = f"- {given.source} to {given.store}, {given.images} images, medians of {given.rounds} interleaved rounds"
+    if given.latency:
+        how += f", {given.latency:.0f} ms added to S3 requests"
+    return "\n".join([*rows, *([] if given.only else comparison(contestants)), how])
+
+
+def comparison(contestants: list[Contestant]) -> list[str]:
+    """What the rates say about each other."""
     by_name = {each.name: each for each in contestants}
     whole, decode = by_name["whole"], by_name["decode"]
     best = max((each for each in contestants if each.name.startswith("encode:")), key=lambda each: each.rate)
     bound = 1 / (1 / best.rate + 1 / decode.rate)
     stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in whole.rounds[-1]["stages"].items())
-    lines = [
-        "| | images/s | CPU ms an image |",
-        "|---|---|---|",
-        *(f"| {each.title} | {each.rate:.1f} | {each.cpu:.1f} |" for each in contestants),
-        "",
+    return [
         f"- whole run / original's way: {whole.rate / by_name['original'].rate:.2f}",
         f"- whole run / textbook recipe: {whole.rate / by_name['textbook'].rate:.2f}",
         f"- bound for shared cores, 1 / (1/encode + 1/decode) with {best.title}: {bound:.1f} images/s; "
         f"the whole run reaches {whole.rate / bound:.2f} of it",
         f"- `embedder run` took the engine {whole.rounds[-1]['engine']}; thread seconds by stage: {stages}",
-        f"- {given.source} to {given.store}, {given.images} images, medians of {given.rounds} interleaved rounds",
     ]
-    return "\n".join(lines)
 
 
 def machine() -> str:
@@ -122,6 +131,10 @@ def machine() -> str:
     return f"{os.cpu_count()} x {model}, Python {platform.python_version()}"
 
 
+def _servers(given: argparse.Namespace) -> Servers:
+    return Servers(s3=given.source == "s3", dynamodb=given.store == "dynamodb", latency=given.latency / 1000)
+
+
 def main() -> None:
     """Run the contest."""
     given = arguments()
@@ -129,7 +142,7 @@ def main() -> None:
         folder = Path(name)
         flat, weights = photographs(given, folder), folder / "weights.pth"
         write_resnet18(weights)
-        servers = stack.enter_context(Servers(s3=given.source == "s3", dynamodb=given.store == "dynamodb"))
+        servers = stack.enter_context(_servers(given))
         contestants = [
             Contestant("original", "the original's way, one at a time"),
             Contestant("textbook", "textbook recipe, batches of 32"),
@@ -137,6 +150,8 @@ def main() -> None:
             *(Contestant(f"encode:{engine}", f"encode alone, {engine}") for engine in engines()),
             Contestant("whole", "`embedder run`, whole"),
         ]
+        if given.only:
+            contestants = [each for each in contestants if each.name in given.only.split(",")]
         for number in range(given.rounds):
             for contestant in contestants:
                 print(f"round {number + 1} of {given.rounds}: {contestant.title}", file=sys.stderr)

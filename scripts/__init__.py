@@ -1,0 +1,1 @@
+"""What `scripts/bench` and `scripts/simulate` run; the scripts themselves are beside this file."""
