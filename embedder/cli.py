@@ -187,7 +187,8 @@ def _asked_ids(arguments: argparse.Namespace) -> list[str] | None:
 def _print_table(ids: Sequence[str], vectors: Any) -> None:
     for image_id, vector in zip(ids[:SHOWN_ROWS], vectors, strict=False):
         start = " ".join(f"{value:8.4f}" for value in vector[:4])
-        print(f"{image_id}\t{len(vector)} x {vector.dtype}\t{start} …")
+        shown = image_id if image_id.isprintable() else repr(image_id)
+        print(f"{shown}\t{len(vector)} x {vector.dtype}\t{start} …")
     if len(ids) > SHOWN_ROWS:
         print(f"… and {len(ids) - SHOWN_ROWS:,} more; --out vectors.npz writes them all")
 

@@ -13,10 +13,14 @@ Where several hold: 130 or 143, then 75, then 65. 65 and 75 are EX_DATAERR and E
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from embedder.config import FailureLimit
 from embedder.errors import EmbedderError, TransientError
-from embedder.ledger import Ledger
 from embedder.stop import Stop
+
+if TYPE_CHECKING:
+    from embedder.ledger import Ledger  # which needs numpy, and --help imports this file
 
 DONE = 0
 BUG = 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 import tempfile
 import urllib.error
@@ -141,7 +142,7 @@ def _load(path: Path) -> object:
 
 
 def _first_sentence(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+    return re.split(r"\.\s|\n", str(error).strip())[0][:200] or type(error).__name__
 
 
 def _kind(state: object) -> str:

@@ -21,8 +21,8 @@ class Store(Protocol):
 
     name: str
     """As the user wrote it."""
-    group: int
-    """The most vectors worth handing to one `write`."""
+    group: int | None
+    """The most vectors that one `write` takes at once; None: as many as there are."""
     writers: int
     """How many `write` calls at once are worth while."""
     max_id_bytes: int

@@ -1,0 +1,12 @@
+"""The whole cloud on one machine: `scripts/simulate`, and the end-to-end test.
+
+    cloud.py         S3 and Batch (moto), DynamoDB Local, and what a submission needs in them
+    gateway.py       the one address they are reached at; counts requests
+    runtime_api.py   Lambda: awslambdaric, AWS's own, against a small Runtime API
+    batch.py         Batch's scheduler: every child a real `embedder run`
+    retry_rules.py   evaluateOnExit, as Batch documents it
+    books.py         does every image have exactly one right vector, or a reason?
+    story.py         all of it in order, told to a person
+
+Nothing in `submitter/` and `embedder/` knows of this.
+"""

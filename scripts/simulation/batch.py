@@ -1,0 +1,232 @@
+"""Batch's scheduler: takes jobs from moto, which only keeps them, and runs each child as a real process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moto.batch.models import batch_backends
+
+from scripts.simulation.cloud import ROOT, Cloud
+from scripts.simulation.gateway import Call, CallerGoneError
+from scripts.simulation.retry_rules import Ending, decide
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef
+
+AT_ONCE = 2
+"""Workers at a time, whatever the job asks for: this machine is not a fleet."""
+ATTEMPT_SECONDS = 600
+_ACCOUNT, _REGION = "123456789012", "us-east-1"
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One process."""
+
+    number: int
+    """From 1, as Batch counts."""
+    caller: str
+    """Its name in `Gateway.calls`."""
+    log: Path
+    ending: Ending = field(default_factory=Ending)
+    seconds: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Child:
+    """A child of an array job, or a job that is none."""
+
+    job_id: str
+    """As Batch has it: `ID:INDEX` in an array."""
+    index: int | None
+    """None outside an array."""
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return "the job" if self.index is None else f"child {self.index}"
+
+    @property
+    def succeeded(self) -> bool:
+        return bool(self.attempts) and self.attempts[-1].ending.succeeded
+
+
+@dataclass(slots=True, kw_only=True)
+class _Reclaim:
+    """Ends a worker with SIGKILL in the middle of its writes, as a Spot instance that is taken away does.
+
+    The first batch of vectors it writes is stored; before anything more of it is, it is dead.
+    """
+
+    caller: str
+    process: subprocess.Popen[bytes] | None = None
+    written: bool = False
+    done: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def intercept(self, call: Call, serve: Callable[[], Iterable[bytes]]) -> Iterable[bytes]:
+        if call.caller != self.caller or call.operation not in {"BatchWriteItem", "PutObject"}:
+            return serve()
+        with self.lock:
+            if not self.written and call.operation == "BatchWriteItem":
+                self.written = True
+                return serve()
+            assert self.process is not None
+            self.process.kill()
+            self.process.wait()
+            self.done = True
+            raise CallerGoneError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scheduler:
+    """Runs jobs to their end, and keeps moto's record of them true, which `submitter status` reads."""
+
+    cloud: Cloud
+    folder: Path
+    """For the workers' logs, and where they run."""
+    say: Say
+
+    def accept(self, job_ids: Sequence[str]) -> None:
+        """Put jobs back in the queue: moto calls each one done as soon as it is submitted."""
+        for job in self._describe(job_ids):
+            for child in _children(job):
+                _record(child.job_id, "RUNNABLE")
+
+    def run(self, job_ids: Sequence[str], *, reclaimed: int | None = None) -> list[Child]:
+        """Run every child, `AT_ONCE` at a time, until each has succeeded or is given up.
+
+        Args:
+            reclaimed: the child, counted from 0, whose first attempt loses its instance.
+        """
+        finished: list[Child] = []
+        for job in self._describe(job_ids):
+            with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="instance") as instances:
+                children = _children(job)
+                runs = [
+                    instances.submit(self._run, job, child, number == reclaimed)
+                    for number, child in enumerate(children)
+                ]
+                for run in runs:
+                    run.result()
+            whole = all(child.succeeded for child in children)
+            if len(children) > 1:
+                _record(job["jobId"], "SUCCEEDED" if whole else "FAILED")
+            finished.extend(children)
+        return finished
+
+    def _describe(self, job_ids: Sequence[str]) -> list[JobDetailTypeDef]:
+        jobs = self.cloud.batch.describe_jobs(jobs=list(job_ids))["jobs"]
+        assert len(jobs) == len(job_ids), "a job is gone"
+        return jobs
+
+    def _strategy(self, job: JobDetailTypeDef) -> Mapping[str, Any]:
+        definitions = self.cloud.batch.describe_job_definitions(jobDefinitions=[job["jobDefinition"]])
+        return definitions["jobDefinitions"][0]["retryStrategy"]
+
+    def _run(self, job: JobDetailTypeDef, child: Child, reclaimed: bool) -> None:
+        strategy = self._strategy(job)
+        while True:
+            number = len(child.attempts) + 1
+            caller = f"{child.job_id.replace(':', '-')}-{number}"
+            attempt = Attempt(number=number, caller=caller, log=self.folder / f"{caller}.log")
+            child.attempts.append(attempt)
+            reclaim = _Reclaim(caller=caller) if reclaimed and number == 1 else None
+            _record(child.job_id, "RUNNING")
+            self.say(f"  {child.name}, attempt {number}: starts")
+            began = time.monotonic()
+            attempt.ending = self._process(job, child, attempt, reclaim)
+            attempt.seconds = time.monotonic() - began
+            again = not attempt.ending.succeeded and decide(strategy, attempt.ending, number) == "RETRY"
+            self.say(f"  {child.name}, attempt {number}: {_told(attempt, again)}")
+            if not again:
+                _record(child.job_id, "SUCCEEDED" if attempt.ending.succeeded else "FAILED", attempt.ending)
+                return
+            _record(child.job_id, "RUNNABLE")
+
+    def _process(self, job: JobDetailTypeDef, child: Child, attempt: Attempt, reclaim: _Reclaim | None) -> Ending:
+        container = job["container"]
+        workplace = self.folder / attempt.caller  # a container starts with an empty disk
+        workplace.mkdir()
+        with attempt.log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "embedder", *container["command"]],
+                cwd=workplace,
+                env=self._environment(container.get("environment", []), child, attempt),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        if reclaim:
+            # Set before it can be needed: the process takes seconds to its first request.
+            reclaim.process = process
+            self.cloud.gateway.intercept = reclaim.intercept
+        try:
+            code = process.wait(ATTEMPT_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
+        if reclaim and reclaim.done:
+            return Ending(status_reason="Host EC2 (instance i-0123456789abcdef0) terminated.")
+        # A shell's way of saying that a signal ended it, which is also a container's.
+        return Ending(
+            exit_code=code if code >= 0 else 128 - code,
+            status_reason="Essential container in task exited",
+        )
+
+    def _environment(self, given: Sequence[Any], child: Child, attempt: Attempt) -> dict[str, str]:
+        """The container's variables: the definition's, the job's overrides, and Batch's own."""
+        batch = {
+            "AWS_BATCH_CE_NAME": self.cloud.name,
+            "AWS_BATCH_JQ_NAME": self.cloud.name,
+            "AWS_BATCH_JOB_ID": child.job_id,
+            "AWS_BATCH_JOB_ATTEMPT": str(attempt.number),
+        }
+        if child.index is not None:
+            batch["AWS_BATCH_JOB_ARRAY_INDEX"] = str(child.index)
+        return {
+            **self.cloud.environment(attempt.caller),
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // AT_ONCE)),  # as many as its vCPUs
+            **{each["name"]: each["value"] for each in given},
+            **batch,
+        }
+
+
+def _children(job: JobDetailTypeDef) -> list[Child]:
+    size = job.get("arrayProperties", {}).get("size", 0)
+    if not size:
+        return [Child(job_id=job["jobId"], index=None)]
+    return [Child(job_id=f"{job['jobId']}:{index}", index=index) for index in range(size)]
+
+
+def _record(job_id: str, state: str, ending: Ending | None = None) -> None:
+    """Write into moto's own record of a job what has become of it."""
+    job = batch_backends[_ACCOUNT][_REGION].get_job_by_id(job_id)
+    assert job is not None, job_id
+    job.status = state
+    job.job_stopped = state in ("SUCCEEDED", "FAILED")
+    job.job_stopped_reason = ending.status_reason if ending else None
+    job.exit_code = ending.exit_code if ending else None
+
+
+def _told(attempt: Attempt, again: bool) -> str:
+    ending = attempt.ending
+    if ending.succeeded:
+        return f"done in {attempt.seconds:.0f} s"
+    decision = f"the retry rules say: {'try again' if again else 'give up'}"
+    if ending.exit_code is None:
+        return f"{ending.status_reason} — {decision}"
+    said = attempt.log.read_text(errors="replace").strip().split("\n")
+    return f"exit code {ending.exit_code} — {decision}. Its last words: {said[-1]}"

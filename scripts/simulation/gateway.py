@@ -1,0 +1,129 @@
+"""One address for S3, Batch and DynamoDB, behind which every request is counted by who made it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
+
+_FORWARDED = re.compile(r"connection|content-length|transfer-encoding|date|server", re.IGNORECASE)
+"""Headers of an answer that the next hop writes itself."""
+_BATCH = {"submitjob": "SubmitJob", "describejobs": "DescribeJobs", "listjobs": "ListJobs"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, by the names that AWS's documentation uses."""
+
+    caller: str
+    """What the process that made it has in AWS_SDK_UA_APP_ID; boto3 puts that into the User-Agent."""
+    service: str
+    operation: str
+    key: str = ""
+    """Of the object, where there is one."""
+
+
+class CallerGoneError(Exception):
+    """The caller is no more; nobody waits for an answer."""
+
+
+Intercept = Callable[[Call, Callable[[], Iterable[bytes]]], Iterable[bytes]]
+"""Called with each request and what would answer it."""
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A WSGI application in front of moto and DynamoDB Local."""
+
+    dynamodb: str
+    """The address of DynamoDB Local, such as `127.0.0.1:8000`."""
+    calls: list[Call] = field(default_factory=list)
+    intercept: Intercept | None = None
+    moto: Any = field(default_factory=lambda: DomainDispatcherApplication(create_backend_app))
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        request = Request(environ, populate_request=False)
+        call = _call(request)
+        self.calls.append(call)
+
+        def serve() -> Iterable[bytes]:
+            if call.service == "dynamodb":
+                return self._forward(request)(environ, start_response)
+            answer: Iterable[bytes] = self.moto(environ, start_response)
+            return answer
+
+        try:
+            return self.intercept(call, serve) if self.intercept else serve()
+        except CallerGoneError:
+            return Response(status=503)(environ, start_response)
+
+    def _forward(self, request: Request) -> Response:
+        connection = http.client.HTTPConnection(self.dynamodb, timeout=60)
+        try:
+            connection.request(request.method, request.path, request.get_data(), dict(request.headers))
+            answer = connection.getresponse()
+            headers = [(name, value) for name, value in answer.getheaders() if not _FORWARDED.fullmatch(name)]
+            return Response(answer.read(), answer.status, headers)
+        finally:
+            connection.close()
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """The address, for as long as the block lasts."""
+        server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Quiet)
+        thread = threading.Thread(target=server.serve_forever, name="gateway", daemon=True)
+        thread.start()
+        try:
+            endpoint = f"http://127.0.0.1:{server.server_port}"
+            _post_json(endpoint, "/moto-api/config", {"batch": {"use_docker": False}})
+            yield endpoint
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+class _Quiet(MotoRequestHandler):
+    """Without a line on stderr for each request."""
+
+    def log(self, type: str, message: str, *args: Any) -> None: ...
+
+
+def _call(request: Request) -> Call:
+    caller = re.search(r"\bapp/(\S+)", request.headers.get("User-Agent", ""))
+    scope = re.search(r"Credential=[^/]+/[^/]+/[^/]+/([^/]+)/", request.headers.get("Authorization", ""))
+    service = scope[1] if scope else "other"
+    operation, key = request.path, ""
+    if service == "dynamodb":
+        operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
+    elif service == "batch":
+        operation = _BATCH.get(request.path.rpartition("/")[2], request.path)
+    elif service == "s3":
+        key = request.path.lstrip("/").partition("/")[2]
+        operation = _s3_operation(request, key)
+    return Call(caller=caller[1] if caller else "", service=service, operation=operation, key=key)
+
+
+def _s3_operation(request: Request, key: str) -> str:
+    if "list-type" in parse_qs(request.query_string.decode()):
+        return "ListObjectsV2"
+    if request.method == "PUT" and "X-Amz-Copy-Source" in request.headers:
+        return "CopyObject"
+    return f"{request.method.capitalize()}{'Object' if key else 'Bucket'}"
+
+
+def _post_json(endpoint: str, path: str, value: object) -> None:
+    connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=10)
+    connection.request("POST", path, json.dumps(value), {"content-type": "application/json"})
+    connection.getresponse().read()
+    connection.close()

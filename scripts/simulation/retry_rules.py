@@ -1,0 +1,66 @@
+"""What Batch does when an attempt has failed: evaluateOnExit, as its documentation has it.
+
+https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+RETRY_STRATEGY: Mapping[str, Any] = {
+    "attempts": 5,
+    "evaluateOnExit": [
+        {"onStatusReason": "Host EC2*", "action": "RETRY"},  # the Spot instance was reclaimed
+        {"onExitCode": "1", "action": "EXIT"},  # a bug
+        {"onExitCode": "2", "action": "EXIT"},  # usage or configuration
+        {"onExitCode": "65", "action": "EXIT"},  # too many images are bad
+    ],
+}
+"""The job definition's rules for `embedder run`. What none of them names is worth another attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an attempt ended."""
+
+    exit_code: int | None = None
+    """None when the container was lost with its instance."""
+    status_reason: str = ""
+    """Of the job: what happened to its task."""
+    reason: str = ""
+    """Of the container."""
+
+    @property
+    def succeeded(self) -> bool:
+        return self.exit_code == 0
+
+
+def decide(strategy: Mapping[str, Any], ending: Ending, attempt: int) -> Literal["RETRY", "EXIT"]:
+    """Whether a failed attempt, counted from 1, is followed by another.
+
+    The first entry all of whose conditions hold decides. Where none does, the job is retried.
+    """
+    if attempt >= strategy.get("attempts", 1):
+        return "EXIT"
+    for rule in strategy.get("evaluateOnExit", ()):
+        if _holds(rule, ending):
+            return "RETRY" if rule["action"].upper() == "RETRY" else "EXIT"
+    return "RETRY"
+
+
+def _holds(rule: Mapping[str, str], ending: Ending) -> bool:
+    found: dict[str, str | None] = {
+        "onStatusReason": ending.status_reason,
+        "onReason": ending.reason,
+        "onExitCode": None if ending.exit_code is None else str(ending.exit_code),
+    }
+    return all(_fits(rule[name], text) for name, text in found.items() if name in rule)
+
+
+def _fits(pattern: str, text: str | None) -> bool:
+    """Batch's patterns: the text itself, or its beginning and an asterisk."""
+    if text is None:
+        return False
+    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
