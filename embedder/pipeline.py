@@ -275,10 +275,10 @@ class Pipeline:
             with self.ledger.timed("write"):
                 return self._store(group)
 
-        groups = (group for embedding in embeddings for group in _grouped(self._vectors(embedding), self.store.group))
-        return parallel_map(
-            write, groups, workers=self.store.writers, depth=lambda: 2 * self.store.writers, name="write"
-        )
+        batches = (list(self._vectors(embedding)) for embedding in embeddings)
+        groups = _grouped(itertools.chain.from_iterable(batches), self.store.group) if self.store.group else batches
+        writers = self.store.writers
+        return parallel_map(write, groups, workers=writers, depth=lambda: 2 * writers, name="write")
 
     def _vectors(self, embedding: Embedding) -> Iterator[StoredVector]:
         created = datetime.now(UTC).isoformat(timespec="seconds")

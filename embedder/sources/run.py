@@ -37,15 +37,6 @@ class RunShard:
         Raises:
             ConfigurationError: an option does not go with a part of the images, or the shard cannot be read.
         """
-        if options.image_id == "stem":
-            raise ConfigurationError(
-                f"--image-id stem is not possible for the run {self.location.uri}: other shards may hold the same "
-                "file names; use key or uri"
-            )
-        if options.prune:
-            raise ConfigurationError(
-                f"--prune is not possible for {self.location.uri}, a part of the images; name a folder or a prefix"
-            )
         return s3_shard(self.reader, self.location.bucket, self.location.shard_key(self.number), options)
 
     def finished(self) -> dict[str, Any] | None:

@@ -97,9 +97,9 @@ def local_shard(path: Path, options: RunOptions, stopping: threading.Event) -> S
 def s3_shard(reader: S3Reader, bucket: str, key: str, options: RunOptions) -> ShardSource:
     """Open a shard file in S3: it lists keys of its own bucket."""
     name = f"s3://{bucket}/{key}"
-    if not reader.exists(bucket, key):
+    data = reader.find(bucket, key)
+    if data is None:
         raise ConfigurationError(f"there is no shard {name}")
-    data, _ = reader.object(bucket, key)
     return ShardSource(
         name, _entries(name, data), lambda each: (each, f"s3://{bucket}/{each}"), options, lambda: reader
     )

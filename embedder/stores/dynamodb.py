@@ -38,7 +38,7 @@ class UnprocessedError(TransientError):
 class DynamoDBStore:
     """Vectors in a DynamoDB table whose partition key is `ImageId`; see `Store`."""
 
-    group = WRITE_LIMIT
+    group: int | None = WRITE_LIMIT
     writers = 8
     max_id_bytes = 2048  # of a partition key
 

@@ -62,7 +62,7 @@ class SQLiteStore:
     that one file is left, readable from a read-only disk.
     """
 
-    group = None
+    group: int | None = None
     writers = 1
     max_id_bytes = 1_000_000
 
