@@ -174,7 +174,10 @@ class Session:
     def _open_encoder(self) -> Encoder:
         from embedder.encoders.choice import open_encoder  # imports engines only when there is work for them
 
-        return open_encoder(self.model, self.weights, engine=self.options.engine, device=self.options.device)
+        options = self.options
+        return open_encoder(
+            self.model, self.weights, engine=options.engine, device=options.device, batch_size=options.batch_size
+        )
 
     def _show(self, ledger: Ledger) -> None:
         if self.progress:

@@ -31,6 +31,9 @@ logger = logging.getLogger("embedder")
 LEAST_COSINE = 0.9999
 """What every vector keeps to the reference, eager float32 torch."""
 
+LEAST_COSINE_ON_GPU = 0.999
+"""The same for half precision."""
+
 PACKAGES = {"mnn": ("MNN", "mnn"), "openvino": ("openvino", "openvino")}
 """Engine → the module and the distribution it needs, the usually fastest first."""
 
@@ -47,21 +50,27 @@ def installed_engines() -> list[str]:
     return [engine for engine, (module, _) in PACKAGES.items() if find_spec(module)] + ["torch"]
 
 
-def open_encoder(model: Model, weights: Weights, *, engine: str, device: str) -> Encoder:
+def open_encoder(model: Model, weights: Weights, *, engine: str, device: str, batch_size: int | None = None) -> Encoder:
     """Load a model into the engine asked for, or into the fastest for `auto`.
 
     Args:
         engine: `auto`, `torch`, `mnn` or `openvino`.
         device: `auto`, `cpu` or `cuda`.
+        batch_size: the most pictures that one `encode` will be given, where that is settled already.
 
     Raises:
         ConfigurationError: the engine is not installed or does not agree with the reference, there is no
             such device, or the weights cannot be had or do not fit.
     """
-    if engine == "torch" or _on_cuda(engine, device):
+    if _on_cuda(engine, device):
+        from embedder.encoders.cuda import CudaEncoder
+
+        with Prepared.open(model, weights) as prepared:
+            return _proven(CudaEncoder(model, weights, batch_size=batch_size), prepared, LEAST_COSINE_ON_GPU)
+    if engine == "torch":
         from embedder.encoders.pytorch import TorchEncoder
 
-        return TorchEncoder(model, weights, device=device)
+        return TorchEncoder(model, weights)
     with Prepared.open(model, weights) as prepared:
         if engine != "auto":
             return _proven(_opened(engine, prepared), prepared)
@@ -70,7 +79,7 @@ def open_encoder(model: Model, weights: Weights, *, engine: str, device: str) ->
 
 def _on_cuda(engine: str, device: str) -> bool:
     """Whether the work goes to a GPU, which only torch does."""
-    if engine != "auto":
+    if engine not in ("auto", "torch"):
         if device == "cuda":
             raise ConfigurationError(f"--engine {engine} runs on the CPU only; use --engine torch with --device cuda")
         return False
@@ -105,7 +114,7 @@ def _opened(engine: str, prepared: Prepared) -> Encoder:
     return OpenVINOEncoder(prepared)
 
 
-def _proven(encoder: Encoder, prepared: Prepared) -> Encoder:
+def _proven(encoder: Encoder, prepared: Prepared, least: float = LEAST_COSINE) -> Encoder:
     """Return the encoder if it gives the reference's vectors.
 
     Raises:
@@ -113,10 +122,10 @@ def _proven(encoder: Encoder, prepared: Prepared) -> Encoder:
     """
     pixels, expected = prepared.golden()
     worst = float(cosines(encoder.encode(pixels), expected).min())
-    if not worst >= LEAST_COSINE:  # also when it is not a number
+    if not worst >= least:  # also when it is not a number
         raise DisagreementError(
             f"the engine {encoder.engine} does not agree with torch on this machine (cosine {worst:.5f}, needed "
-            f"{LEAST_COSINE}); use --engine torch"
+            f"{least}); use --engine torch --device cpu"
         )
     return encoder
 
@@ -149,7 +158,7 @@ def _fastest(prepared: Prepared, weights: Weights) -> Encoder:
         return best
     from embedder.encoders.pytorch import TorchEncoder
 
-    return TorchEncoder(prepared.model, weights, device="cpu")
+    return TorchEncoder(prepared.model, weights)
 
 
 def _candidate(engine: str, prepared: Prepared) -> Encoder | None:

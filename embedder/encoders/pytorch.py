@@ -1,20 +1,24 @@
-"""The reference engine: torch itself, on the CPU or on CUDA."""
+"""torch itself: the reference by which every engine is measured, and the engine that is always there."""
 
 from __future__ import annotations
+
+import logging
 
 import numpy as np
 import torch
 import torchvision
 from torch import nn
 
+from embedder.cores import usable_cores
 from embedder.errors import ConfigurationError
 from embedder.models import Model
 from embedder.records import Pixels, Vectors
 from embedder.weights import Weights, load_state_dict
 
+logger = logging.getLogger("embedder")
+
 RANDOM_SEED = 0
-CPU_BATCH = 16
-CUDA_BATCH = 256
+BATCH = 16
 
 
 def build_backbone(model: Model, weights: Weights) -> nn.Module:
@@ -59,6 +63,8 @@ class NormalizedBackbone(nn.Module):
 
     def __init__(self, model: Model, weights: Weights) -> None:
         super().__init__()
+        self.dtype = torch.float32
+        """In which the backbone computes."""
         self.backbone = build_backbone(model, weights)
         preprocessing = model.preprocessing
         self.register_buffer("mean", 255 * torch.tensor(preprocessing.mean).view(3, 1, 1))
@@ -66,8 +72,9 @@ class NormalizedBackbone(nn.Module):
         self.eval()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        vectors: torch.Tensor = self.backbone((images - self.mean) / self.std)
-        return vectors
+        # The normalisation stays in float32: it is where half precision would cost most.
+        vectors: torch.Tensor = self.backbone(((images - self.mean) / self.std).to(self.dtype))
+        return vectors.float()
 
 
 @torch.inference_mode()
@@ -78,32 +85,40 @@ def reference_vectors(model: Model, weights: Weights, pixels: Pixels) -> Vectors
     return vectors
 
 
-class TorchEncoder:
-    """A torchvision backbone run by torch; see `Encoder`.
+def folded(backbone: nn.Module) -> nn.Module:
+    """Fold batch norms into the convolutions before them; what cannot be traced stays as it is."""
+    from torch.fx.experimental.optimization import fuse
 
-    Args:
-        device: `auto`, `cpu` or `cuda`.
+    # Tracing raises many things for models whose shape depends on the data; none matters here.
+    try:
+        fused: nn.Module = fuse(backbone)
+    except Exception as error:
+        logger.debug("batch norms are not folded: %s", error)
+        return backbone
+    return fused.eval().requires_grad_(False)
+
+
+class TorchEncoder:
+    """A torchvision backbone run by torch on the CPU; see `Encoder`.
 
     Raises:
-        ConfigurationError: there is no such device, or the weights cannot be had or do not fit.
+        ConfigurationError: the weights cannot be had or do not fit.
     """
 
     engine = "torch"
+    device = "cpu"
+    batch_size = BATCH
 
-    def __init__(self, model: Model, weights: Weights, *, device: str) -> None:
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ConfigurationError(
-                "--device cuda: torch finds no CUDA device here; use --device cpu, or check the driver with nvidia-smi"
-            )
-        use_cuda = device != "cpu" and torch.cuda.is_available()
-        self.device = "cuda" if use_cuda else "cpu"
-        self.batch_size = CUDA_BATCH if use_cuda else CPU_BATCH
+    def __init__(self, model: Model, weights: Weights) -> None:
         self.dimension = model.dimension
-        self.module = NormalizedBackbone(model, weights).to(self.device).to(memory_format=torch.channels_last)
+        torch.set_num_threads(usable_cores())
+        module = NormalizedBackbone(model, weights)
+        module.backbone = folded(module.backbone)
+        self.module = module.to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def encode(self, pixels: Pixels) -> Vectors:
         # (B, H, W, 3) seen as (B, 3, H, W) is channels-last already: nothing is moved.
-        images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
-        vectors: Vectors = np.ascontiguousarray(self.module(images).float().cpu().numpy())
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+        vectors: Vectors = np.ascontiguousarray(self.module(images).numpy())
         return vectors

@@ -175,9 +175,10 @@ class SQLiteStore:
             yield _vector(row)
 
     def scan(self, prefix: str = "") -> Iterator[StoredVector]:
-        # GLOB and LIKE would treat some characters of the prefix as patterns.
-        query = f"SELECT {ALL_COLUMNS} FROM vectors WHERE substr(ImageId, 1, ?) = ? ORDER BY rowid"
-        for row in self._stream(query, (len(prefix), prefix)):
+        # GLOB and LIKE would treat some characters of the prefix as patterns, and substr of a text ends at a NUL.
+        query = f"SELECT {ALL_COLUMNS} FROM vectors WHERE substr(CAST(ImageId AS BLOB), 1, ?) = ? ORDER BY rowid"
+        start = prefix.encode()
+        for row in self._stream(query, (len(start), start)):
             yield _vector(row)
 
     def describe(self) -> Iterator[VectorInfo]:
