@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from embedder import exit_codes
 from embedder.atomic import replacing
@@ -21,12 +21,13 @@ from embedder.pipeline import Pipeline
 from embedder.pruning import prune
 from embedder.records import Stage
 from embedder.report import Report
-from embedder.sources import Collection, Source, open_source
-from embedder.sources.bucket import DENIED
-from embedder.sources.run import RunShard, find_run_shard
+from embedder.sources import DENIED, S3_SCHEME, Collection, Source, open_source
 from embedder.stop import Stop
 from embedder.stores import DYNAMODB_SCHEME, Store, open_store
 from embedder.weights import Weights, find_weights
+
+if TYPE_CHECKING:
+    from embedder.sources.run import RunShard
 
 Progress = Callable[[Ledger, int | None], None]
 """Called now and then with the books so far and the number of images, where it is known."""
@@ -73,7 +74,7 @@ def run(
         shard: which shard of a run is meant.
     """
     stop = stop or Stop()
-    part = find_run_shard(source, shard, stopping=stop.event)
+    part = _find_part(source, shard, stop)
     chosen = RunOptions.resolve(*options, part.run.options if part else {})
     store = store or (f"{DYNAMODB_SCHEME}{part.run.table}" if part else DEFAULT_STORE)
     model = find_model(chosen.model)
@@ -101,6 +102,15 @@ def run(
     if part and report.exit_code in (exit_codes.DONE, exit_codes.BAD_IMAGES):
         part.publish(report.as_json(), lines.getvalue())
     return report
+
+
+def _find_part(source: str, shard: int, stop: Stop) -> RunShard | None:
+    """This worker's shard, where the source is a run."""
+    if not source.startswith(S3_SCHEME):
+        return None
+    from embedder.sources.run import find_run_shard  # brings boto3, which a folder does not need
+
+    return find_run_shard(source, shard, stopping=stop.event)
 
 
 def _earlier_report(part: RunShard, store: str, identity: str) -> Report | None:

@@ -13,6 +13,9 @@ from embedder.errors import ConfigurationError
 from embedder.records import Failure, Reference, Sample
 
 S3_SCHEME = "s3://"
+DENIED = "AccessDenied"
+"""The error of an image that we may not read."""
+
 SHARD_SUFFIXES = (".jsonl", ".txt")
 
 

@@ -15,6 +15,7 @@ from embedder import aws
 from embedder.config import RunOptions
 from embedder.errors import ConfigurationError, ImageError
 from embedder.records import Failure, Reference, Sample
+from embedder.sources import DENIED
 from embedder.sources.naming import image_id, suffix, unique_stems
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ READERS = 16
 """GetObject calls at once: enough to hide 50 ms of latency from a CPU worker many times over."""
 
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-DENIED = "AccessDenied"
-"""The error of an image that we may not read."""
-
 DENIED_LIMIT = 20
 """So many images denied, and none read, is a matter of permissions and not of images."""
 
