@@ -12,10 +12,10 @@ import numpy as np
 
 from embedder.config import RunOptions
 from embedder.cores import usable_cores
-from embedder.decode import Decoder
 from embedder.encoders import Encoder
 from embedder.errors import ImageError, RejectedError, TransientError
 from embedder.freshness import Freshness
+from embedder.isolation import IsolatedDecoder
 from embedder.ledger import Ledger
 from embedder.models import Preprocessing
 from embedder.parallel import Budget, parallel_map
@@ -90,7 +90,7 @@ class Pipeline:
         self.stop = stop
         self.progress = progress
         budget = Budget(DECODED_BYTES)
-        self.decoder = Decoder(preprocessing, max_pixels=options.max_pixels, reserve=budget.reserve)
+        self.decoder = IsolatedDecoder(preprocessing, max_pixels=options.max_pixels, reserve=budget.reserve)
         self.encoder: Encoder | None = None
 
     def run(self) -> None:
@@ -100,9 +100,12 @@ class Pipeline:
             ConfigurationError: going on would be wrong, for example in a store of another model.
         """
         samples = self._fetch(self._check(self._intake()))
-        for written in self._write(self._encode(self._decode(samples))):
-            self.ledger.embed(written)
-            self.progress(self.ledger)
+        try:
+            for written in self._write(self._encode(self._decode(samples))):
+                self.ledger.embed(written)
+                self.progress(self.ledger)
+        finally:
+            self.decoder.close()
 
     @property
     def batch_size(self) -> int:

@@ -29,6 +29,7 @@ ARROWS = {
     # The stages. They may use what is shared, and never each other.
     "sources": "SHARED",
     "decode": "SHARED",
+    "isolation": "SHARED decode",
     "weights": "SHARED",
     "encoders": "SHARED weights",
     "stores": "SHARED",
@@ -40,7 +41,7 @@ ARROWS = {
     "freshness": "SHARED",
     # What joins the stages.
     "pruning": "SHARED sources stores",
-    "pipeline": "SHARED freshness ledger sources decode encoders stores",
+    "pipeline": "SHARED freshness ledger sources isolation encoders stores",
     "runner": "SHARED freshness ledger exit_codes report weights sources encoders stores pruning pipeline",
     # Ways out of a store: they know no source and no model.
     "reader": "SHARED stores",

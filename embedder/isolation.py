@@ -1,0 +1,189 @@
+"""Decoding in processes of its own, so that a decoder that crashes or hangs costs one image and not the run.
+
+Image decoders are native code fed with other people's bytes. Each decoding thread has a child process that
+imports Pillow and numpy only; bytes go in through a pipe and pixels come out. A child that dies or takes too
+long names its culprit beyond doubt, and another is started for the next image. It also lets many cores
+decode at once, which threads under Python's lock do only in part. The price is in docs/design.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import IO
+
+import numpy as np
+
+from embedder.decode import Decoder, Reserve
+from embedder.errors import ImageError
+from embedder.models import Preprocessing
+from embedder.records import Pixels
+
+DECODE_SECONDS = 120.0
+"""The slowest image allowed, 179 million pixels, takes about ten seconds; past this a decoder hangs."""
+
+FREE_BYTES = 64 << 20
+"""Decoding that needs less than this does not ask for it: an eight-megapixel photograph."""
+
+PIPE_BYTES = 1 << 20
+"""Room in a pipe, where the system allows it, so that most images cross in one piece."""
+
+HEADER = struct.Struct("<cQ")
+"""Of every message: its kind, and the number of bytes that follow (for NEED: the bytes wanted)."""
+
+IMAGE, PIXELS, FAILURE, NEED, GRANTED = b"I", b"P", b"F", b"N", b"G"
+
+START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from embedder.isolation import serve; serve()"
+
+
+class IsolatedDecoder:
+    """Does what `Decoder` does, in a child process per calling thread.
+
+    Args:
+        preprocessing: what the model expects.
+        max_pixels: images that claim more are refused.
+        reserve: called with the bytes that a large image needs while it is decoded.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, *, max_pixels: int, reserve: Reserve) -> None:
+        self.settings = json.dumps({"preprocessing": asdict(preprocessing), "max_pixels": max_pixels})
+        self.crop = preprocessing.crop
+        self.reserve = reserve
+        self.local = threading.local()
+        self.children: list[_Child] = []
+        self.closed = False
+
+    def decode(self, data: bytes) -> Pixels:
+        """Return the pixels of an image file, (crop, crop, 3) uint8 RGB.
+
+        Raises:
+            ImageError: it is no whole image, is too large, or crashes or hangs its decoder.
+        """
+        child = getattr(self.local, "child", None)
+        if child is None or child.process.poll() is not None:
+            child = self.local.child = _Child(self.settings)
+            self.children.append(child)
+        try:
+            kind, answer = child.ask(data, self.reserve)
+        except (BrokenPipeError, EOFError):
+            if self.closed:
+                raise RuntimeError("the run has ended meanwhile") from None
+            raise ImageError("Crashed", f"its decoder crashed ({child.ending()})") from None
+        except TimeoutError:
+            child.process.kill()
+            raise ImageError("TooSlow", f"its decoder was stopped after {DECODE_SECONDS:.0f} seconds") from None
+        if kind == FAILURE:
+            raise ImageError(**json.loads(answer))
+        return np.frombuffer(answer, np.uint8).reshape(self.crop, self.crop, 3)
+
+    def close(self) -> None:
+        """End the children, whatever they are doing: nobody waits for it any more."""
+        self.closed = True
+        for child in self.children:
+            child.process.kill()
+        for child in self.children:
+            child.process.wait()
+
+
+class _Child:
+    """A process that decodes one image after another."""
+
+    def __init__(self, settings: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", START, json.dumps(sys.path), settings],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,  # Ctrl-C is for the run, which ends its children itself
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.into, self.out = self.process.stdin, self.process.stdout
+        _widen(self.into)
+        _widen(self.out)
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.out, selectors.EVENT_READ)
+
+    def ask(self, data: bytes, reserve: Reserve) -> tuple[bytes, bytes]:
+        """Send an image and return the kind and the body of the answer."""
+        _send(self.into, IMAGE, data)
+        kind, size = self._header()
+        if kind != NEED:
+            return kind, self._read(size)
+        with reserve(size):
+            _send(self.into, GRANTED, b"")
+            kind, size = self._header()
+            return kind, self._read(size)
+
+    def _header(self) -> tuple[bytes, int]:
+        kind, size = HEADER.unpack(self._read(HEADER.size))
+        return kind, size
+
+    def _read(self, size: int) -> bytes:
+        """Read exactly so many bytes, within the time that an image may take."""
+        buffer = bytearray(size)
+        view, got, until = memoryview(buffer), 0, time.monotonic() + DECODE_SECONDS
+        while got < size:
+            if not self.selector.select(max(0.0, until - time.monotonic())):
+                raise TimeoutError
+            count = os.readv(self.out.fileno(), [view[got:]])
+            if not count:
+                raise EOFError
+            got += count
+        return bytes(buffer)
+
+    def ending(self) -> str:
+        """How the process ended, for the failure's message."""
+        code = self.process.wait()
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def serve() -> None:
+    """The child: decode what comes in on stdin until there is no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever a decoder prints must not get between the answers
+    settings = json.loads(sys.argv[2])
+
+    @contextlib.contextmanager
+    def reserve(wanted: int) -> Iterator[None]:
+        if wanted > FREE_BYTES:
+            answers.write(HEADER.pack(NEED, wanted))
+            if not source.read(HEADER.size):
+                sys.exit(0)
+        yield
+
+    preprocessing = Preprocessing(**settings["preprocessing"])
+    decoder = Decoder(preprocessing, max_pixels=settings["max_pixels"], reserve=reserve)
+    while header := source.read(HEADER.size):
+        data = source.read(HEADER.unpack(header)[1])
+        try:
+            pixels = decoder.decode(data)
+        except ImageError as error:
+            _send(answers, FAILURE, json.dumps({"error": error.error, "message": error.message}).encode())
+        else:
+            _send(answers, PIXELS, pixels.tobytes())
+
+
+def _send(pipe: IO[bytes], kind: bytes, body: bytes) -> None:
+    rest = memoryview(HEADER.pack(kind, len(body)) + body)
+    while rest:
+        rest = rest[pipe.write(rest) :]
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    import fcntl
+
+    # Linux only, and refused past a limit of the system's; the usual 64 KiB do as well, with more switches.
+    with contextlib.suppress(AttributeError, OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
