@@ -1,0 +1,123 @@
+"""Fixtures for the worker's tests: which AWS this process sees, the stores, and a model that costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from embedder import aws
+from embedder.encoders import choice
+from embedder.records import Pixels, Vectors
+from tests.parts.dynamodb import DynamoDB
+from tests.parts.s3 import S3
+
+UseEnvironment = Callable[[Mapping[str, str]], None]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def prepared_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Prepare models in a cache of this test run's own, once in every worker."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def use_environment(monkeypatch: pytest.MonkeyPatch) -> UseEnvironment:
+    """Give this process variables, as a subprocess would have them from its start."""
+
+    def use(variables: Mapping[str, str]) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return use
+
+
+@pytest.fixture
+def bucket(s3: S3, use_environment: UseEnvironment) -> S3:
+    """A new bucket that this process may use, in each S3 server in turn."""
+    use_environment(s3.environment())
+    return s3
+
+
+@pytest.fixture
+def moto_bucket(s3_moto: S3, use_environment: UseEnvironment) -> S3:
+    """A new bucket that this process may use, for tests that are about us and not about S3."""
+    use_environment(s3_moto.environment())
+    return s3_moto
+
+
+@pytest.fixture
+def table(dynamodb: DynamoDB, use_environment: UseEnvironment) -> DynamoDB:
+    """A database of this test's own that this process may use; its table is `dynamodb://vectors`."""
+    use_environment(dynamodb.environment())
+    dynamodb.create_table()
+    return dynamodb
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def store_name(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The name of an empty store, of each kind in turn."""
+    if request.param == "sqlite":
+        return str(tmp_path / "vectors.db")
+    request.getfixturevalue("table")
+    return "dynamodb://vectors"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up on AWS after a second instead of a minute and a half."""
+
+    class Impatience(aws.Patience):
+        def __init__(self, stopping: Any, seconds: float = 1.0) -> None:
+            super().__init__(stopping, min(seconds, 1.0))
+
+    monkeypatch.setattr(aws, "Patience", Impatience)
+
+
+@cache
+def projection() -> np.ndarray:
+    """From a picture's 28 × 28 pixels to 512 numbers."""
+    return np.random.default_rng(0).normal(size=(28 * 28 * 3, 512))
+
+
+@dataclass(slots=True)
+class PixelEncoder:
+    """Vectors that tell one picture from another, at no cost: each is a picture's pixels, projected.
+
+    For tests of what happens around the model; those of its vectors use the real one.
+    """
+
+    engine: str = "pixels"
+    device: str = "cpu"
+    dimension: int = 512
+    batch_size: int = 4
+    opened: int = 0
+    """How often a run has loaded the model."""
+    batches: list[int] = field(default_factory=list)
+    """How many pictures were in each call."""
+
+    def encode(self, pixels: Pixels) -> Vectors:
+        self.batches.append(len(pixels))
+        small = pixels[:, ::8, ::8].reshape(len(pixels), -1).astype(np.float64)
+        vectors: Vectors = (small @ projection() / 1000).astype(np.float32)
+        return vectors
+
+
+@pytest.fixture
+def encoder(monkeypatch: pytest.MonkeyPatch) -> PixelEncoder:
+    """Stand in for the model in runs of this process."""
+    stand_in = PixelEncoder()
+
+    def open_encoder(*_arguments: Any, **_options: Any) -> PixelEncoder:
+        stand_in.opened += 1
+        return stand_in
+
+    monkeypatch.setattr(choice, "open_encoder", open_encoder)
+    return stand_in

@@ -1,0 +1,32 @@
+"""What a source lists and reads, in a form that is easy to compare."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from embedder.config import RunOptions
+from embedder.records import Failure, Reference
+from embedder.sources import Source, open_source
+
+
+def source(name: str | Path, **options: Any) -> Source:
+    return open_source(str(name), RunOptions.resolve(options), stopping=threading.Event())
+
+
+def references(found: Source) -> list[Reference]:
+    """Everything listed; a failure fails the test."""
+    items = list(found.references())
+    failures = [each for each in items if isinstance(each, Failure)]
+    assert not failures
+    return [each for each in items if isinstance(each, Reference)]
+
+
+def failures(found: Source) -> dict[str, tuple[str, str]]:
+    """Only what could not be listed: stage and error by id."""
+    return {each.image_id: (each.stage, each.error) for each in found.references() if isinstance(each, Failure)}
+
+
+def ids(name: str | Path, **options: Any) -> list[str]:
+    return [each.image_id for each in references(source(name, **options))]
