@@ -43,6 +43,9 @@ a 1 × 20,000 image would become a 256 × 5,120,000 one. Elsewhere the whole is 
 does it: Pillow rounds to 8 bits between its two passes and may swap them with the size of the result,
 so that resizing the cropped part alone differs by one level here and there (relative error 8e-3)."""
 
+RESIZED_PIXELS = 1 << 24
+"""More than any resized image has."""
+
 Reserve = Callable[[int], AbstractContextManager[None]]
 """Takes a number of bytes and holds them against a memory budget while its context lasts."""
 
@@ -66,9 +69,9 @@ class Decoder:
         self.preprocessing = preprocessing
         self.max_pixels = max_pixels
         self.reserve = reserve
-        # Pillow's own limit is this one, so that it neither refuses what the user allows nor
-        # allocates what the user does not; its warning is replaced by our check.
-        Image.MAX_IMAGE_PIXELS = max_pixels
+        # Pillow's own limit must not refuse what the user allows, nor what is resized here; ours is
+        # looked at before any pixel is decoded.
+        Image.MAX_IMAGE_PIXELS = max(max_pixels, RESIZED_PIXELS)
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
     def decode(self, data: bytes) -> Pixels:
@@ -87,7 +90,7 @@ class Decoder:
         except UnidentifiedImageError:
             raise ImageError("NotAnImage", f"not an image in a known format ({_looks_like(data)})") from None
         except Image.DecompressionBombError:
-            raise ImageError("TooManyPixels", f"more than {self.max_pixels:,} pixels") from None
+            raise ImageError("TooManyPixels", f"more than {self.max_pixels:,} pixels (--max-pixels)") from None
         except MemoryError:
             raise ImageError("TooManyPixels", "there is not enough memory to decode it") from None
         # Pillow's plugins report broken data with whatever their parsing raised: OSError,

@@ -33,8 +33,8 @@ class Freshness:
             if not same and stored.source not in ("", reference.uri):
                 raise ImageError(
                     "Collision",
-                    f"the store has the vector of {stored.source} under this id; use --image-id uri, another "
-                    "store, or --recompute to replace it",
+                    f"{reference.uri} has the id of {stored.source}, whose vector is in the store; use --image-id uri, "
+                    "another store, or --recompute to replace it",
                 )
         self.refuse_mixture(stored)
         return same and stored.fingerprint == self.fingerprint

@@ -145,12 +145,21 @@ def photo_folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def weights(shared: Path) -> Path:
     """A ResNet18 state dict to use as `--weights`, made once in a test run."""
-    path = shared / "resnet18.pth"
-    with locked(shared / "weights.lock"):
-        if not path.exists():
-            from tests.seeded_weights import write_resnet18
+    return _made_once(shared / "resnet18.pth", "write_resnet18")
 
-            write_resnet18(path)
+
+@pytest.fixture(scope="session")
+def plain_weights(shared: Path) -> Path:
+    """Another, less sensitive one; see where it is made."""
+    return _made_once(shared / "plain-resnet18.pth", "write_plain_resnet18")
+
+
+def _made_once(path: Path, maker: str) -> Path:
+    with locked(path.with_suffix(".lock")):
+        if not path.exists():
+            from tests import seeded_weights
+
+            getattr(seeded_weights, maker)(path)
     return path
 
 

@@ -41,3 +41,17 @@ def write_resnet18(path: Path, seed: int = 18) -> None:
         for batch in torch.split(pixels(32), 16):
             model(batch)
         torch.save(model.state_dict(), path)
+
+
+def write_plain_resnet18(path: Path, seed: int = 0) -> None:
+    """Save a ResNet18 as it is initialised, its batch-norm statistics moved by a few batches of photographs.
+
+    It reacts to small changes of the pixels about as much as a trained one. The other, made to tell pictures
+    apart, reacts so much more that rounding every pixel anew costs it a cosine of 0.9998.
+    """
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        model = resnet18(weights=None).train()
+        for batch in torch.split(pixels(32), 8):
+            model(batch)
+        torch.save(model.state_dict(), path)
