@@ -93,7 +93,7 @@ def test_a_reduced_scale_changes_no_more_than_rounding(name: str, tmp_path: Path
     difference = ours.astype(float) - reference.pixels(reference.upright(path))
     # Rounding two equal pictures that differ by noise far below a level gives 0.41 at the most.
     assert np.sqrt((difference**2).mean()) < 0.41
-    assert abs(difference.mean()) < 0.05
+    assert abs(difference.mean()) < 0.1
 
 
 @pytest.mark.slow
