@@ -256,7 +256,7 @@ class Pipeline:
             return self._finish(Embedding(references=references, vectors=vectors))
 
         groups = _grouped(itertools.chain([first], pictures), self.batch_size)
-        yield from parallel_map(encode, groups, workers=1, depth=lambda: 2, name="encode")
+        yield from parallel_map(encode, groups, workers=encoder.lanes, depth=lambda: encoder.lanes + 1, name="encode")
 
     def _finish(self, embedding: Embedding) -> Embedding:
         """Normalise, convert to the stored dtype, and let nothing pass that is not a number."""

@@ -121,20 +121,20 @@ def encode(engine: str) -> Callable[[list[Path], Path, Clock], None]:
     def contest(paths: list[Path], weights: Path, clock: Clock) -> None:
         from embedder.config import DEFAULT_MAX_PIXELS
         from embedder.decode import Decoder
+        from embedder.parallel import parallel_map
 
+        clock.images = 0
         opened, preprocessing = _open(engine, weights)
         decoder = Decoder(preprocessing, max_pixels=DEFAULT_MAX_PIXELS)
         size = opened.batch_size
         some = [decoder.decode(path.read_bytes()) for path in paths[: 4 * size]]
         batches = [np.stack(some[start : start + size]) for start in range(0, len(some), size)]
-        opened.encode(batches[0])
-        done = 0
+        wanted = [batches[number % len(batches)] for number in range(-(-len(paths) // size))]
+        lanes = opened.lanes
+        list(parallel_map(opened.encode, batches, workers=lanes, depth=lambda: lanes, name="warm"))
         with clock.running():
-            while done < len(paths):
-                batch = batches[done // size % len(batches)]
-                opened.encode(batch)
-                done += len(batch)
-        clock.images = done
+            for vectors in parallel_map(opened.encode, wanted, workers=lanes, depth=lambda: lanes + 1, name="encode"):
+                clock.images += len(vectors)
 
     return contest
 

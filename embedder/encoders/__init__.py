@@ -13,6 +13,8 @@ class Encoder(Protocol):
     engine: str
     device: str
     dimension: int
+    lanes: int
+    """How many `encode` calls at once are worth while; any number may be made."""
     batch_size: int
     """The most pictures worth handing to one `encode`."""
 

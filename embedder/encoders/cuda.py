@@ -38,6 +38,7 @@ class CudaEncoder:
     """
 
     engine = "torch"
+    lanes = 1
 
     def __init__(self, model: Model, weights: Weights, *, batch_size: int | None = None, device: str = "cuda") -> None:
         if device == "cuda" and not torch.cuda.is_available():

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,15 @@ from embedder.records import Pixels, Vectors
 
 BATCH = 16
 
+MOST_LANES = 8
+"""Each costs about 200 MB: the weights again, and a batch's intermediate results."""
+
 
 class MNNEncoder:
     """A model run by MNN on the CPU; see `Encoder`.
 
-    Through MNN's older interface, the interpreter, because that one lets other threads run Python while
-    it computes; its `Module.forward` holds the interpreter lock and stops decoding.
+    A lane per core, each with one thread and a copy of the weights: a lane that loses its core to decoding
+    for a moment keeps no other waiting, as the threads of one lane would at the end of every layer.
     """
 
     engine = "mnn"
@@ -36,15 +40,38 @@ class MNNEncoder:
 
     def __init__(self, prepared: Prepared) -> None:
         self.dimension = prepared.model.dimension
+        cores = usable_cores()
+        self.lanes = min(cores, MOST_LANES)
+        self.idle: SimpleQueue[_Lane] = SimpleQueue()
         with _quiet():
-            import MNN
-
             path = prepared.file(f"mnn-{version('mnn')}.mnn", lambda part: _convert(prepared.onnx(), part))
-            self.mnn: Any = MNN
-            self.interpreter: Any = MNN.Interpreter(str(path))
-            # High precision is float32 throughout.
-            settings = {"backend": "CPU", "numThread": usable_cores(), "precision": "high", "memory": "normal"}
-            self.session: Any = self.interpreter.createSession(settings)
+            for _ in range(self.lanes):
+                self.idle.put(_Lane(path, threads=cores // self.lanes, dimension=self.dimension))
+
+    def encode(self, pixels: Pixels) -> Vectors:
+        lane = self.idle.get()
+        try:
+            return lane.encode(pixels)
+        finally:
+            self.idle.put(lane)
+
+
+class _Lane:
+    """One network of MNN's.
+
+    Through MNN's older interface, the interpreter, because that one lets other threads run Python while
+    it computes; its `Module.forward` holds the interpreter lock and stops decoding.
+    """
+
+    def __init__(self, path: Path, *, threads: int, dimension: int) -> None:
+        import MNN
+
+        self.mnn: Any = MNN
+        self.dimension = dimension
+        self.interpreter: Any = MNN.Interpreter(str(path))
+        # High precision is float32 throughout.
+        settings = {"backend": "CPU", "numThread": threads, "precision": "high", "memory": "normal"}
+        self.session: Any = self.interpreter.createSession(settings)
         self.input: Any = self.interpreter.getSessionInput(self.session, INPUT)
 
     def encode(self, pixels: Pixels) -> Vectors:

@@ -18,6 +18,7 @@ class OpenVINOEncoder:
     """A model run by OpenVINO on the CPU; see `Encoder`."""
 
     engine = "openvino"
+    lanes = 1
     device = "cpu"
     batch_size = BATCH
 

@@ -106,6 +106,7 @@ class TorchEncoder:
     """
 
     engine = "torch"
+    lanes = 1
     device = "cpu"
     batch_size = BATCH
 
