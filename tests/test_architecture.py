@@ -57,7 +57,7 @@ A room imports only rooms above it, so there is no circle. A new room has to be 
 """
 
 HEAVY = {"torch", "torchvision"}
-TORCH_ROOMS = {"encoders.pytorch"}
+TORCH_ROOMS = {"encoders.pytorch", "encoders.cuda"}
 """The only modules that import torch when they are imported."""
 
 MOST_LINES = 350

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import itertools
 import contextlib
 import io
 import os
@@ -207,19 +208,19 @@ def test_failures_are_documented() -> None:
 
 
 def error_names() -> Iterator[str]:
-    """The names of failures that the code spells out."""
-    for path in (ROOT / "embedder").rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        constants = {
-            node.targets[0].id: node.value
-            for node in tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-        }
-        for node in ast.walk(tree):
-            for given in error_arguments(node):
-                value = constants.get(given.id) if isinstance(given, ast.Name) else given
-                if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                    yield value.value
+    """The names of failures that the code spells out, there or in a constant of another module."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "embedder").rglob("*.py")]
+    constants = {
+        node.targets[0].id: node.value
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    for node in itertools.chain.from_iterable(map(ast.walk, trees)):
+        for given in error_arguments(node):
+            value = constants.get(given.id) if isinstance(given, ast.Name) else given
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                yield value.value
 
 
 def error_arguments(node: ast.AST) -> list[ast.expr]:
