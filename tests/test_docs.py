@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import ast
-import itertools
 import contextlib
 import io
+import itertools
 import os
 import re
 import shlex
