@@ -62,6 +62,8 @@ class IsolatedDecoder:
         self.local = threading.local()
         self.children: list[_Child] = []
         self.closed = False
+        self.changing = threading.Lock()
+        """Held while a child is started, so that none is started behind the back of `close`."""
 
     def decode(self, data: bytes) -> Pixels:
         """Return the pixels of an image file, (crop, crop, 3) uint8 RGB.
@@ -69,10 +71,7 @@ class IsolatedDecoder:
         Raises:
             ImageError: it is no whole image, is too large, or crashes or hangs its decoder.
         """
-        child = getattr(self.local, "child", None)
-        if child is None or child.process.poll() is not None:
-            child = self.local.child = _Child(self.settings)
-            self.children.append(child)
+        child = self._child()
         try:
             kind, answer = child.ask(data, self.reserve)
         except (BrokenPipeError, EOFError):
@@ -88,11 +87,23 @@ class IsolatedDecoder:
 
     def close(self) -> None:
         """End the children, whatever they are doing: nobody waits for it any more."""
-        self.closed = True
+        with self.changing:
+            self.closed = True
         for child in self.children:
             child.process.kill()
         for child in self.children:
             child.process.wait()
+
+    def _child(self) -> _Child:
+        """Return the calling thread's child, a new one where there is none or it has died."""
+        child: _Child | None = getattr(self.local, "child", None)
+        if child is None or child.process.poll() is not None:
+            with self.changing:
+                if self.closed:
+                    raise RuntimeError("the run has ended meanwhile")
+                child = self.local.child = _Child(self.settings)
+                self.children.append(child)
+        return child
 
 
 class _Child:

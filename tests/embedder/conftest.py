@@ -95,6 +95,7 @@ class PixelEncoder:
     """
 
     engine: str = "pixels"
+    lanes = 1
     device: str = "cpu"
     dimension: int = 512
     batch_size: int = 4
