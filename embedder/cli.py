@@ -150,7 +150,7 @@ def _install_handlers(stop: Stop) -> None:
     """The first signal stops the run in good order, a second one at once."""
 
     def handle(number: int, _frame: object) -> None:
-        if stop.requested:
+        if stop.signalled():
             os._exit(exit_codes.SIGNAL_BASE + number)
         stop.by_signal(number)
 

@@ -18,7 +18,7 @@ from embedder.freshness import Freshness
 from embedder.isolation import IsolatedDecoder
 from embedder.ledger import Ledger
 from embedder.models import Preprocessing
-from embedder.parallel import Budget, parallel_map
+from embedder.parallel import Budget, grouped, parallel_map
 from embedder.records import (
     Batch,
     Embedding,
@@ -137,7 +137,7 @@ class Pipeline:
         if self.options.recompute:
             yield from (Todo(reference, None) for reference in references)
             return
-        groups = _grouped(references, CHECK_GROUP)
+        groups = grouped(references, CHECK_GROUP)
         for group in parallel_map(
             self._check_group, groups, workers=2, depth=lambda: 2, name="check", cancelled=self.stop.signalled
         ):
@@ -255,7 +255,7 @@ class Pipeline:
                 vectors = encoder.encode(batch.pixels)
             return self._finish(Embedding(references=references, vectors=vectors))
 
-        groups = _grouped(itertools.chain([first], pictures), self.batch_size)
+        groups = grouped(itertools.chain([first], pictures), self.batch_size)
         yield from parallel_map(encode, groups, workers=encoder.lanes, depth=lambda: encoder.lanes + 1, name="encode")
 
     def _finish(self, embedding: Embedding) -> Embedding:
@@ -278,8 +278,12 @@ class Pipeline:
             with self.ledger.timed("write"):
                 return self._store(group)
 
-        batches = (list(self._vectors(embedding)) for embedding in embeddings)
-        groups = _grouped(itertools.chain.from_iterable(batches), self.store.group) if self.store.group else batches
+        # Within a batch, not across: what is encoded does not wait for the next batch to be stored.
+        groups = (
+            group
+            for embedding in embeddings
+            for group in grouped(self._vectors(embedding), self.store.group or len(embedding.references) or 1)
+        )
         writers = self.store.writers
         return parallel_map(write, groups, workers=writers, depth=lambda: 2 * writers, name="write")
 
@@ -327,9 +331,3 @@ class Pipeline:
                 transient=error.transient,
             )
         )
-
-
-def _grouped(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while group := list(itertools.islice(iterator, size)):
-        yield group

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-
-from embedder.parallel import parallel_map
+from embedder.parallel import grouped, parallel_map
 from embedder.records import VectorInfo
 from embedder.sources import Collection
 from embedder.stop import Stop
@@ -34,12 +31,6 @@ def prune(source: Collection, store: Store, stop: Stop) -> int:
     checked = parallel_map(gone, candidates, workers=source.readers, depth=lambda: 4 * GROUP, name="prune")
     # All are found before the first is deleted: a scan must not run over what it changes.
     missing = [image_id for image_id in checked if image_id is not None]
-    for group in _groups(missing):
+    for group in grouped(missing, GROUP):
         store.delete(group)
     return len(missing)
-
-
-def _groups(image_ids: list[str]) -> Iterator[list[str]]:
-    iterator = iter(image_ids)
-    while group := list(itertools.islice(iterator, GROUP)):
-        yield group
