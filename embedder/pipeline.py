@@ -64,8 +64,9 @@ class Todo:
 class Pipeline:
     """Streams a source's images through the stages into a store.
 
-    Memory is bounded by `2 × FILE_BYTES + DECODED_BYTES` plus a few batches of pixels and the model,
-    whatever the number of images.
+    Memory is bounded by `2 × FILE_BYTES + DECODED_BYTES` plus a few batches of pixels, the model, and a
+    child process for each decoding thread, whatever the number of images. The decoded pictures are in
+    those children, and one file more in each pair of processes.
     """
 
     def __init__(

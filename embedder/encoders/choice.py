@@ -75,7 +75,7 @@ def open_encoder(model: Model, weights: Weights, *, engine: str, device: str, ba
     with Prepared.open(model, weights) as prepared:
         if engine != "auto":
             return _proven(_opened(engine, prepared), prepared)
-        return _fastest(prepared, weights)
+        return _fastest(prepared)
 
 
 def _on_cuda(engine: str, device: str) -> bool:
@@ -140,36 +140,37 @@ def cosines(vectors: Vectors, others: Vectors) -> Vectors:
     return cosine
 
 
-def _fastest(prepared: Prepared, weights: Weights) -> Encoder:
+def _fastest(prepared: Prepared) -> Encoder:
     """Open the fastest engine; torch, the slowest on every CPU measured, only where no other works."""
     engines = installed_engines()[:-1]
     remembered = prepared.folder / "fastest.json"
     here = {"cores": usable_cores(), "versions": {name: _version(name) for name in [*engines, "onnx"]}}
     known = _read(remembered)
-    if known and known["here"] == here:
+    decided = known is not None and known["here"] == here
+    if known and decided:
         engines = [known["engine"]] if known["engine"] in engines else []
     candidates = [each for each in (_candidate(engine, prepared) for engine in engines) if each is not None]
     pixels = prepared.golden()[0] if len(candidates) > 1 else None
     rates = {each.engine: 0.0 if pixels is None else _rate(each, pixels) for each in candidates}
     best = max(candidates, key=lambda each: rates[each.engine], default=None)
-    if not known or known["here"] != here:
+    if not decided:
         with replacing(remembered) as part:
             part.write_text(json.dumps({"here": here, "rates": rates, "engine": best.engine if best else "torch"}))
     if best is not None:
         return best
     from embedder.encoders.pytorch import TorchEncoder
 
-    return TorchEncoder(prepared.model, weights)
+    return TorchEncoder(prepared.model, prepared.weights)
 
 
 def _candidate(engine: str, prepared: Prepared) -> Encoder | None:
     """Open one engine; that it does not work here is no error, since another will."""
     try:
         return _proven(_opened(engine, prepared), prepared)
-    except EmbedderError as error:
-        if not isinstance(error, DisagreementError):
-            raise  # the weights cannot be had: no engine will do
+    except DisagreementError as error:
         logger.warning("%s", error)
+    except EmbedderError:
+        raise  # the weights cannot be had: no engine will do
     # Whatever a third-party engine raises on a processor or a model it does not know.
     except Exception as error:
         logger.warning("the engine %s is passed over: %s: %s", engine, type(error).__name__, error)

@@ -15,7 +15,7 @@ from embedder import aws
 from embedder.config import RunOptions
 from embedder.errors import ConfigurationError, ImageError
 from embedder.records import Failure, Reference, Sample
-from embedder.sources import DENIED
+from embedder.sources import DENIED, S3_SCHEME
 from embedder.sources.naming import image_id, suffix, unique_stems
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def split_uri(uri: str) -> tuple[str, str]:
     Raises:
         ConfigurationError: it is not such a URI.
     """
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not uri.startswith("s3://") or not bucket:
+    bucket, _, key = uri.removeprefix(S3_SCHEME).partition("/")
+    if not uri.startswith(S3_SCHEME) or not bucket:
         raise ConfigurationError(f"{uri} is not an S3 address: expected s3://BUCKET/PREFIX/")
     return bucket, key
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from embedder.config import RunOptions
 from embedder.errors import ConfigurationError
+from embedder.sources import S3_SCHEME
 from embedder.sources.bucket import S3Reader, split_uri
 from embedder.sources.shard import ShardSource, s3_shard
 from submitter.manifest import Run, RunLocation
@@ -65,7 +66,7 @@ def find_run_shard(name: str, number: int, *, stopping: threading.Event) -> RunS
         ConfigurationError: the run cannot be read, or has no such shard.
         TransientError: S3 does not answer.
     """
-    if not name.startswith("s3://") or not name.endswith("/"):
+    if not name.startswith(S3_SCHEME) or not name.endswith("/"):
         return None
     bucket, prefix = split_uri(name)
     if not prefix:
