@@ -47,7 +47,9 @@ ARROWS = {
     "reader": "SHARED stores",
     "export": "SHARED",
     "inventory": "SHARED stores",
-    "cli": "SHARED exit_codes progress report runner reader export inventory __init__",
+    # The command line.
+    "commands": "SHARED exit_codes progress report runner reader export inventory __init__",
+    "cli": "SHARED exit_codes commands __init__",
     "__main__": "cli",
     "__init__": "errors report reader runner",
 }

@@ -1,0 +1,26 @@
+"""`embedder info`: what a store holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from embedder import exit_codes
+
+
+def add(commands: Any) -> None:
+    """Describe the command line of `embedder info`."""
+    command = commands.add_parser("info", help="say what a store holds", description="Say what a store holds.")
+    command.add_argument("store", metavar="STORE", help="a SQLite file or dynamodb://TABLE")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.set_defaults(function=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Count, print, and return the exit code."""
+    from embedder.inventory import describe
+
+    inventory = describe(arguments.store)
+    print(json.dumps(inventory.as_json()) if arguments.json else inventory.summary())
+    return exit_codes.DONE

@@ -1,0 +1,87 @@
+"""`embedder read`: vectors back out of a store, to a file or a table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from embedder import exit_codes
+from embedder.errors import ConfigurationError
+
+SHOWN_ROWS = 20
+"""Rows of the table that `read` prints without --out."""
+
+EXAMPLES = """examples:
+  embedder read vectors.db --out vectors.npz
+  embedder read vectors.db cats/1.jpg cats/2.jpg
+  embedder read dynamodb://table --prefix cats/ --out cats.parquet
+"""
+
+
+def add(commands: Any) -> None:
+    """Describe the command line of `embedder read`."""
+    command = commands.add_parser(
+        "read",
+        help="get vectors back",
+        description="Read vectors, all or some, to a file or a table.",
+        epilog=EXAMPLES,
+    )
+    command.add_argument("store", metavar="STORE", help="a SQLite file or dynamodb://TABLE")
+    command.add_argument("ids", nargs="*", metavar="ID", help="the images wanted (default: all)")
+    command.add_argument("--ids-file", type=Path, metavar="F", help="read ids from this file, one a line")
+    command.add_argument("--prefix", default="", metavar="P", help="only ids that start with P")
+    command.add_argument("--fingerprint", metavar="F", help="only vectors made by this model and weights")
+    command.add_argument(
+        "--out", type=Path, metavar="F", help="write to F.npz (arrays ids, vectors), F.npy or F.parquet"
+    )
+    command.set_defaults(function=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read vectors, write or show them, and return the exit code."""
+    from embedder.export import check_target, write_vectors
+    from embedder.reader import read
+
+    ids = _asked_ids(arguments)
+    if arguments.out is not None:
+        check_target(arguments.out)
+    found, vectors = read(arguments.store, ids, prefix=arguments.prefix, fingerprint=arguments.fingerprint)
+    if arguments.out is not None:
+        write_vectors(arguments.out, found, vectors)
+        print(f"{len(found):,} vectors of dimension {vectors.shape[1]} in {arguments.out}", file=sys.stderr)
+    else:
+        _print_table(found, vectors)
+    return _name_missing(ids, found, arguments)
+
+
+def _asked_ids(arguments: argparse.Namespace) -> list[str] | None:
+    if arguments.ids_file is None:
+        return arguments.ids or None
+    try:
+        lines = arguments.ids_file.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--ids-file {arguments.ids_file} cannot be read: {error}") from None
+    return [*arguments.ids, *(line.removesuffix("\r") for line in lines if line.strip())]
+
+
+def _print_table(ids: Sequence[str], vectors: Any) -> None:
+    for image_id, vector in zip(ids[:SHOWN_ROWS], vectors, strict=False):
+        start = " ".join(f"{value:8.4f}" for value in vector[:4])
+        shown = image_id if image_id.isprintable() else repr(image_id)
+        print(f"{shown}\t{len(vector)} x {vector.dtype}\t{start} …")
+    if len(ids) > SHOWN_ROWS:
+        print(f"… and {len(ids) - SHOWN_ROWS:,} more; --out vectors.npz writes them all")
+
+
+def _name_missing(ids: list[str] | None, found: Sequence[str], arguments: argparse.Namespace) -> int:
+    if ids is None and not found:
+        print(f"embedder read: no vector in {arguments.store} fits", file=sys.stderr)
+        return exit_codes.NOT_FOUND
+    stored = set(found)
+    missing = [each for each in ids or () if each not in stored]
+    for each in missing:
+        print(f"embedder read: {each!r} is not in {arguments.store}", file=sys.stderr)
+    return exit_codes.NOT_FOUND if missing else exit_codes.DONE

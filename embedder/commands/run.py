@@ -1,0 +1,103 @@
+"""`embedder run`: embed a source's images into a store."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+from embedder import config, exit_codes
+from embedder.errors import ConfigurationError
+from embedder.stop import Stop
+
+EXAMPLES = """examples:
+  embedder run photos/
+  embedder run photos/ --store vectors.db --weights resnet18.pth --failures failed.jsonl
+  embedder run s3://bucket/images/ --store dynamodb://table
+  embedder run shards/00000.jsonl --json
+"""
+
+
+def add(commands: Any) -> None:
+    """Describe the command line of `embedder run`."""
+    command = commands.add_parser(
+        "run",
+        help="embed images into a store",
+        description="Embed every image of SOURCE into a store; what is stored and unchanged is skipped.",
+        epilog=EXAMPLES + "\nEvery option can also be given as EMBEDDER_<OPTION> in the environment.\n\n"
+        "exit codes:\n" + "\n".join(f"  {line}" for line in (exit_codes.__doc__ or "").split("\n")[2:-3]),
+    )
+    command.add_argument(
+        "source",
+        nargs="?",
+        metavar="SOURCE",
+        help="a folder, an image file, s3://BUCKET/PREFIX/, a run s3://BUCKET/manifests/RUN_ID/, or a shard "
+        "(.jsonl or .txt, local or in S3)",
+    )
+    command.add_argument("--store", help="vectors.db, any SQLite file, or dynamodb://TABLE (default: ./vectors.db)")
+    for name, item in config.OPTIONS.items():
+        about = item.metadata
+        if isinstance(item.default, bool):
+            action = argparse.BooleanOptionalAction if name == "normalize" else "store_true"
+            command.add_argument(config.option_name(name), action=action, default=None, help=about["help"])
+        else:
+            command.add_argument(config.option_name(name), metavar=about["metavar"] or name.upper(), help=about["help"])
+    command.add_argument("--json", action="store_true", default=None, help="print the report as JSON, the last line")
+    command.add_argument("--quiet", action="store_true", default=None, help="print no progress and no summary")
+    command.set_defaults(function=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Embed, report, and return the exit code."""
+    stop = Stop()
+    _install_handlers(stop)
+    given = {name: value for name in config.OPTIONS if (value := getattr(arguments, name)) is not None}
+    for name, value in given.items():
+        given[name] = config.parse_value(name, value, called=config.option_name(name))
+    source = arguments.source or config.text_from_environment("source")
+    if not source:
+        raise ConfigurationError(
+            "SOURCE is missing: name a folder, s3://BUCKET/PREFIX/ or a shard, or set EMBEDDER_SOURCE"
+        )
+    store = arguments.store or config.text_from_environment("store")
+    as_json = arguments.json or config.switch_from_environment("json")
+    quiet = arguments.quiet or config.switch_from_environment("quiet")
+    options = [given, config.options_from_environment()]
+    shard = config.shard_index()
+
+    import logging
+
+    from embedder import runner
+    from embedder.progress import open_progress
+
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    progress = open_progress(quiet=quiet)
+    try:
+        report = runner.run(source, store, options, progress=progress, stop=stop, shard=shard)
+    finally:
+        progress.close()
+    if not quiet:
+        print(report.summary(), file=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        print(json.dumps(report.as_json()))
+    if stop.signalled():
+        # A thread may still be waiting for a network that does not answer; nobody waits for it.
+        sys.stdout.flush()
+        os._exit(report.exit_code)
+    return report.exit_code
+
+
+def _install_handlers(stop: Stop) -> None:
+    """The first signal stops the run in good order, a second one at once."""
+
+    def handle(number: int, _frame: object) -> None:
+        if stop.signalled():
+            os._exit(exit_codes.SIGNAL_BASE + number)
+        stop.by_signal(number)
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
