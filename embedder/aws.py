@@ -9,9 +9,10 @@ waits until `seconds` have gone by.
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import boto3
 import tenacity
@@ -29,10 +30,13 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from embedder.errors import ConfigurationError, EmbedderError, TransientError
 
 if TYPE_CHECKING:
+    from botocore.model import OperationModel
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
@@ -91,6 +95,9 @@ CREDENTIAL_CODES = frozenset(
     }
 )
 
+AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError, HTTPError, ConnectionError, TimeoutError)
+"""Everything that a call, or the reading of a body, may raise for reasons outside of us."""
+
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden"})
 
 
@@ -107,13 +114,32 @@ def _config(connections: int, read_timeout: int) -> Config:
 def s3_client(connections: int) -> S3Client:
     """Return a client whose endpoint, region and credentials are boto3's own."""
     with sentences("S3"):
-        return boto3.session.Session().client("s3", config=_config(connections, READ_TIMEOUT))
+        client = boto3.session.Session().client("s3", config=_config(connections, READ_TIMEOUT))
+        client.meta.events.register("before-parse", _refuse_cut_answer)
+        return client
 
 
 def dynamodb_client(connections: int) -> DynamoDBClient:
     """Return a client whose endpoint, region and credentials are boto3's own."""
     with sentences("DynamoDB"):
-        return boto3.session.Session().client("dynamodb", config=_config(connections, ANSWER_TIMEOUT))
+        client = boto3.session.Session().client("dynamodb", config=_config(connections, ANSWER_TIMEOUT))
+        client.meta.events.register("before-parse", _refuse_cut_answer)
+        return client
+
+
+def _refuse_cut_answer(operation_model: OperationModel, response_dict: dict[str, Any], **_: object) -> None:
+    """Raise ConnectionError for an answer that is not whole, which botocore would take as it is.
+
+    Where a connection ends among the headers, Python's HTTP client takes what has come for all of them and the body
+    for empty. To botocore an empty body is an answer without fields: a batch of which nothing is unprocessed.
+    """
+    headers = response_dict["headers"]
+    has_body = response_dict["status_code"] != 204 and operation_model.http["method"] != "HEAD"
+    if has_body and not {"content-length", "transfer-encoding"} & {name.lower() for name in headers}:
+        raise ConnectionError("the answer was cut off among its headers")
+    checksum = headers.get("x-amz-crc32")  # DynamoDB's
+    if checksum is not None and zlib.crc32(response_dict["body"]) != int(checksum):
+        raise ConnectionError("the answer was damaged on its way: its CRC32 differs")
 
 
 def error_code(error: Exception) -> str:
@@ -135,6 +161,8 @@ def is_transient(error: BaseException) -> bool:
         | HTTPClientError
         | ResponseStreamingError
         | IncompleteReadError
+        | ResponseParserError  # not the service's own words: something between us has answered
+        | HTTPError  # while a body is read, past botocore
         | ConnectionError
         | TimeoutError,
     )
@@ -168,7 +196,7 @@ def sentences(what: str) -> Iterator[None]:
     """Turn AWS errors raised inside into ours, naming `what` was being used."""
     try:
         yield
-    except (BotoCoreError, ClientError, ConnectionError, TimeoutError) as error:
+    except AWS_ERRORS as error:
         raise explain(error, what) from error
 
 

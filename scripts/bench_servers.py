@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-from tests.parts import dynamodb, s3_rclone, server
+from tests.parts import dynamodb, fault_proxy, s3_rclone, server
 from tests.parts.aws import Credentials
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.s3 import S3
@@ -41,7 +38,9 @@ class Servers:
             endpoint = self.stack.enter_context(s3_rclone.serving(folder / "s3", credentials))
             direct = S3(server="rclone", endpoint=endpoint, credentials=credentials).create_bucket()
             self.s3 = direct
-            os.environ["AWS_ENDPOINT_URL_S3"] = self.stack.enter_context(delayed(endpoint, self.latency))
+            if self.latency:
+                endpoint = self.stack.enter_context(fault_proxy.before(endpoint, latency=self.latency)).endpoint
+            os.environ["AWS_ENDPOINT_URL_S3"] = endpoint
         if database:
             port, log = server.free_port(), folder / "dynamodb.log"
             home = Path(os.environ.get("DYNAMODB_LOCAL_HOME", dynamodb.HOME))
@@ -67,35 +66,3 @@ class Servers:
             self.tables += 1
             given += ["--store", f"dynamodb://{self.dynamodb.create_table(f'vectors{self.tables}')}"]
         return given
-
-
-@contextmanager
-def delayed(endpoint: str, latency: float) -> Iterator[str]:
-    """An endpoint whose answers come `latency` seconds later than those of the one it stands before."""
-    if not latency:
-        yield endpoint
-        return
-    host, port = endpoint.removeprefix("http://").split(":")
-    loop = asyncio.new_event_loop()
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait: float) -> None:
-        """Pass bytes on; a request is what comes after a pause, and only its first bytes wait."""
-        while data := await reader.read(1 << 16):
-            await asyncio.sleep(wait)
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behind_reader, behind_writer = await asyncio.open_connection(host, int(port))
-        # Requests to read objects are one piece, so waiting before each piece delays each request once.
-        await asyncio.gather(pump(reader, behind_writer, latency), pump(behind_reader, writer, 0))
-
-    front = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{front.sockets[0].getsockname()[1]}"
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()

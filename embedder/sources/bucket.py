@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from embedder import aws
 from embedder.config import RunOptions
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 READERS = 16
 """GetObject calls at once: enough to hide 50 ms of latency from a CPU worker many times over."""
+
+SLOWEST = 4096
+"""Bytes a second below which the reading of an object is given up and begun again."""
 
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 DENIED_LIMIT = 20
@@ -68,15 +71,16 @@ class S3Reader:
         began = time.monotonic()
         try:
             found = self.patience.call(self._get, bucket, key)
-        except (ClientError, BotoCoreError, ConnectionError, TimeoutError) as error:
+        except aws.AWS_ERRORS as error:
             raise self._explain(error, bucket, key, began) from error
         self.last_success = time.monotonic()
         return found
 
     def _get(self, bucket: str, key: str) -> tuple[bytes, str]:
         answer = self.client.get_object(Bucket=bucket, Key=key)
-        with answer["Body"] as body:
-            data = body.read()
+        data = _body(answer["Body"], answer["ContentLength"])
+        if "ETag" not in answer:
+            raise ConnectionError("the answer was cut off among its headers")
         return data, answer["ETag"].strip('"')
 
     def _explain(self, error: Exception, bucket: str, key: str, began: float) -> Exception:
@@ -145,6 +149,25 @@ class S3Reader:
                     return False
                 raise
         return True
+
+
+def _body(body: Any, size: int) -> bytes:
+    """Read a whole body, botocore's `StreamingBody`, as long as it comes at no less than `SLOWEST`.
+
+    Raises:
+        ConnectionError: it ends too soon.
+        TimeoutError: it comes more slowly. A timeout of the socket does not see that: something always comes.
+    """
+    until = time.monotonic() + aws.READ_TIMEOUT + size / SLOWEST
+    data = bytearray()
+    with body as stream:  # the response of urllib3, which gives what has come where botocore's would wait for more
+        while part := stream.read1(1 << 20):
+            data += part
+            if time.monotonic() > until:
+                raise TimeoutError(f"fewer than {SLOWEST} bytes came in a second")
+    if len(data) != size:
+        raise ConnectionError(f"the body ended after {len(data)} of its {size} bytes")
+    return bytes(data)
 
 
 class PrefixSource:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
-from botocore.exceptions import ResponseStreamingError
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
+from embedder import aws
 from embedder.config import RunOptions
 from embedder.errors import ConfigurationError, ImageError, TransientError
 from embedder.sources.bucket import PrefixSource, S3Reader, split_uri
+from tests.embedder.conftest import UseEnvironment
 from tests.embedder.listed import ids, references, source
 from tests.embedder.pictures import jpeg
+from tests.parts import fault_proxy
+from tests.parts.fault_proxy import Fault
 from tests.parts.s3 import S3
 
 ODD_KEYS = (
@@ -144,31 +148,32 @@ def test_wrong_credentials_are_a_configuration_error(s3_rclone: S3, monkeypatch:
         list(source(s3_rclone.uri("images/")).references())
 
 
-def test_a_body_that_is_cut_is_read_again(bucket: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    bucket.put({"i/1.jpg": b"whole"})
-    found = source(bucket.uri("i"))
-    assert isinstance(found, PrefixSource)
-    (reference,) = references(found)
-    whole = found.reader.client.get_object
-    cuts = []
+@pytest.mark.parametrize("cut", [30, 100, 400, 20_000], ids=["among headers", "too", "or so", "body"])
+def test_an_answer_that_is_cut_is_read_again(bucket: S3, use_environment: UseEnvironment, cut: int) -> None:
+    bucket.put({"i/1.jpg": bytes(50_000)})
+    with fault_proxy.before(bucket.endpoint) as proxy:
+        use_environment({"AWS_ENDPOINT_URL_S3": proxy.endpoint})
+        found = source(bucket.uri("i"))
+        (reference,) = references(found)
+        proxy.choose = fault_proxy.at_first(2, Fault(cut=cut), only="GET")
+        sample = found.read(reference)
+    assert (sample.data, sample.reference) == (bytes(50_000), reference)
+    assert proxy.spoilt.total() == 2
 
-    class Cut:
-        def __enter__(self) -> Cut:
-            return self
 
-        def __exit__(self, *_: object) -> None:
-            cuts.append(1)
-
-        def read(self) -> bytes:
-            raise ResponseStreamingError(error="connection broken")
-
-    def get_object(**request: Any) -> Any:
-        answer = whole(**request)
-        return answer if len(cuts) == 2 else {**answer, "Body": Cut()}
-
-    monkeypatch.setattr(found.reader.client, "get_object", get_object)
-    assert found.read(reference).data == b"whole"
-    assert len(cuts) == 2
+def test_an_object_that_trickles_is_given_up_and_read_again(
+    s3_rclone: S3, use_environment: UseEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_rclone.put({"i/1.jpg": bytes(5_000)})
+    monkeypatch.setattr(aws, "READ_TIMEOUT", 1)
+    with fault_proxy.before(s3_rclone.endpoint) as proxy:
+        use_environment(s3_rclone.environment() | {"AWS_ENDPOINT_URL_S3": proxy.endpoint})
+        found = source(s3_rclone.uri("i"))
+        (reference,) = references(found)
+        proxy.choose = fault_proxy.at_first(1, Fault(rate=400), only="GET")
+        began = time.monotonic()
+        assert found.read(reference).data == bytes(5_000)
+        assert time.monotonic() - began < 10
 
 
 @pytest.mark.usefixtures("impatient")

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,8 +16,11 @@ from embedder.errors import ConfigurationError, RejectedError, TransientError
 from embedder.records import StoredVector
 from embedder.stores import Store, open_store
 from embedder.stores.dynamodb import DynamoDBStore
+from tests.embedder.conftest import UseEnvironment
 from tests.embedder.stored import contents, fill, many, opened, stored
+from tests.parts import fault_proxy
 from tests.parts.dynamodb import DynamoDB
+from tests.parts.fault_proxy import UNPROCESSED, Fault
 
 STORE = "dynamodb://vectors"
 Hook = Callable[..., Any]
@@ -130,6 +134,25 @@ def test_throttled_calls_are_made_again(table: DynamoDB, code: str) -> None:
         store.write(many(5))
     assert throttle.calls == 4
     assert len(table.items()) == 5
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [fault_proxy.THROTTLED, fault_proxy.UNPROCESSED, fault_proxy.RESET, Fault(cut=150), replace(UNPROCESSED, cut=150)],
+    ids=["throttled", "unprocessed", "reset", "cut", "unprocessed and cut"],
+)
+def test_what_a_broken_network_does_to_a_batch_is_made_good(
+    table: DynamoDB, use_environment: UseEnvironment, fault: Fault
+) -> None:
+    with fault_proxy.before(table.endpoint) as proxy:
+        use_environment({"AWS_ENDPOINT_URL_DYNAMODB": proxy.endpoint})
+        with opened(STORE) as store:
+            proxy.choose = fault_proxy.at_first(2, fault, only="BatchWriteItem")
+            store.write(many(25))
+            proxy.choose = fault_proxy.at_first(2, fault, only="BatchGetItem")
+            assert len(list(store.get([each.image_id for each in many(25)]))) == 25
+    assert len(table.items()) == 25
+    assert proxy.spoilt == {"BatchWriteItem": 2, "BatchGetItem": 2}
 
 
 @pytest.mark.usefixtures("table")
