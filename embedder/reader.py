@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from embedder.errors import ConfigurationError
-from embedder.records import StoredVector, Vectors
+from embedder.records import Block, StoredVector, Vectors
 from embedder.stores import Store, open_store
+
+BATCH = 4096
+"""Vectors at a time: eight megabytes of 512 float32."""
 
 
 def read(
@@ -43,52 +45,116 @@ def read(
         opened.close()
 
 
+def read_batches(
+    store: str, *, prefix: str = "", fingerprint: str | None = None, size: int = BATCH
+) -> Iterator[tuple[list[str], Vectors]]:
+    """Read vectors a batch at a time, for stores that do not fit into memory.
+
+    Args:
+        store: the store's name.
+        prefix: only ids that start with this.
+        fingerprint: only vectors made by this model and weights; needed where a store holds several.
+        size: vectors in a batch; the last one may have fewer.
+
+    Yields:
+        Ids, and their vectors as (n, dimension) in the stored dtype, row for row. The order is the
+        store's own, and the same every time.
+
+    Raises:
+        ConfigurationError: there is no such store, or the vectors are of several kinds. The latter
+            may turn out after some batches; none of them mixes kinds.
+        TransientError: the store does not answer.
+    """
+    opened = open_store(str(store), must_exist=True)
+    try:
+        yield from batches(opened, prefix=prefix, fingerprint=fingerprint, size=size)
+    finally:
+        opened.close()
+
+
 def select(
     store: Store, ids: Iterable[str] | None, *, prefix: str = "", fingerprint: str | None = None
 ) -> tuple[list[str], Vectors]:
     """Read vectors from an open store; see `read`."""
     if ids is None:
-        found = _wanted(store.scan(prefix), fingerprint)
-        order = sorted(found)
+        found = list(batches(store, prefix=prefix, fingerprint=fingerprint))
+        names = [each for part, _ in found for each in part]
+        order = sorted(names)
     else:
         asked = [each for each in ids if each.startswith(prefix)]
-        found = _wanted(store.get(list(dict.fromkeys(asked))), fingerprint)
-        order = [each for each in asked if each in found]
-    return order, _stack(store, [found[each] for each in order])
+        stored = store.get(list(dict.fromkeys(asked)))
+        found = list(_batches(map(_block, stored), store.name, fingerprint, BATCH))
+        names = [each for part, _ in found for each in part]
+        known = set(names)
+        order = [each for each in asked if each in known]
+    if not found:
+        return [], np.empty((0, 0), np.float32)
+    places = {name: place for place, name in enumerate(names)}
+    rows = np.concatenate([vectors for _, vectors in found])
+    return order, rows[[places[name] for name in order]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    vector: bytes
-    data_type: str
-    dimension: int
-    fingerprint: str
+def batches(
+    store: Store, *, prefix: str = "", fingerprint: str | None = None, size: int = BATCH
+) -> Iterator[tuple[list[str], Vectors]]:
+    """Read an open store a batch at a time; see `read_batches`."""
+    return _batches(store.blocks(prefix), store.name, fingerprint, size)
 
 
-def _wanted(vectors: Iterator[StoredVector], fingerprint: str | None) -> dict[str, _Row]:
-    return {
-        each.image_id: _Row(each.vector, each.data_type, each.dimension, each.fingerprint)
-        for each in vectors
-        if fingerprint is None or each.fingerprint == fingerprint
-    }
+def _batches(
+    blocks: Iterator[Block], store: str, fingerprint: str | None, size: int
+) -> Iterator[tuple[list[str], Vectors]]:
+    counts: Counter[str] = Counter()
+    shapes: set[tuple[str, int]] = set()
+    ids: list[str] = []
+    rows: list[bytes] = []
+    for block in blocks:
+        part = block if fingerprint is None else _only(block, fingerprint)
+        counts.update(part.fingerprints)
+        if len(counts) > 1:
+            continue  # no batch any more, but the sentence below says how many there are of each
+        shapes.update(zip(part.data_types, part.dimensions, strict=True))
+        ids += part.image_ids
+        rows += part.vectors
+        while len(ids) >= size:
+            yield ids[:size], _stack(rows[:size], shapes, store)
+            del ids[:size], rows[:size]
+    if len(counts) > 1:
+        listed = ", ".join(f"{kind or 'unknown'} ({count:,})" for kind, count in counts.most_common())
+        raise ConfigurationError(f"{store} holds vectors that cannot be compared: {listed}; choose with --fingerprint")
+    if ids:
+        yield ids, _stack(rows, shapes, store)
 
 
-def _stack(store: Store, rows: Sequence[_Row]) -> Vectors:
-    kinds = Counter(row.fingerprint for row in rows)
-    if len(kinds) > 1:
-        listed = ", ".join(f"{kind or 'unknown'} ({count:,})" for kind, count in kinds.most_common())
+def _only(block: Block, fingerprint: str) -> Block:
+    """The part of a block that one model and weights have made."""
+    kept = [place for place, each in enumerate(block.fingerprints) if each == fingerprint]
+    return Block(
+        image_ids=[block.image_ids[place] for place in kept],
+        fingerprints=[fingerprint] * len(kept),
+        data_types=[block.data_types[place] for place in kept],
+        dimensions=[block.dimensions[place] for place in kept],
+        vectors=[block.vectors[place] for place in kept],
+    )
+
+
+def _block(stored: StoredVector) -> Block:
+    return Block(
+        image_ids=(stored.image_id,),
+        fingerprints=(stored.fingerprint,),
+        data_types=(stored.data_type,),
+        dimensions=(stored.dimension,),
+        vectors=(stored.vector,),
+    )
+
+
+def _stack(rows: Sequence[bytes], shapes: set[tuple[str, int]], store: str) -> Vectors:
+    """The numbers of some vectors, (n, dimension), where all are of one shape."""
+    name, dimension = next(iter(shapes))
+    data_type = np.dtype(name).newbyteorder("<")
+    if len(shapes) > 1 or set(map(len, rows)) != {dimension * data_type.itemsize}:
         raise ConfigurationError(
-            f"{store.name} holds vectors that cannot be compared: {listed}; choose with --fingerprint"
+            f"{store} holds vectors whose bytes are not {dimension} numbers of {name}: something else has written to it"
         )
-    if not rows:
-        return np.empty((0, 0), np.float32)
-    shape = (len(rows), rows[0].dimension)
-    data_type = np.dtype(rows[0].data_type).newbyteorder("<")
-    data = b"".join(row.vector for row in rows)
-    if len(data) != shape[0] * shape[1] * data_type.itemsize:
-        raise ConfigurationError(
-            f"{store.name} holds vectors whose bytes are not {shape[1]} numbers of {rows[0].data_type}: "
-            "something else has written to it"
-        )
-    vectors: Vectors = np.frombuffer(data, data_type).reshape(shape)
+    vectors: Vectors = np.frombuffer(b"".join(rows), data_type).reshape(len(rows), dimension)
     return vectors

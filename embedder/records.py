@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -70,6 +71,17 @@ class Embedding:
 
     references: tuple[Reference, ...]
     vectors: Vectors  # (B, D), in the dtype to be stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Some stored vectors at once, a column each: a million are read without an object for each."""
+
+    image_ids: Sequence[str]
+    fingerprints: Sequence[str]
+    data_types: Sequence[str]
+    dimensions: Sequence[int]
+    vectors: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from embedder.errors import ConfigurationError
-from embedder.records import StoredVector, VectorInfo
+from embedder.records import Block, StoredVector, VectorInfo
 
 DYNAMODB_SCHEME = "dynamodb://"
 
@@ -47,8 +47,8 @@ class Store(Protocol):
     def get(self, image_ids: Sequence[str]) -> Iterator[StoredVector]:
         """Yield the stored vectors of those ids, in any order; missing ones are absent."""
 
-    def scan(self, prefix: str = "") -> Iterator[StoredVector]:
-        """Yield all vectors whose id starts with `prefix`, in any order."""
+    def blocks(self, prefix: str = "") -> Iterator[Block]:
+        """Yield all vectors whose id starts with `prefix`, in an order that stays the same."""
 
     def describe(self) -> Iterator[VectorInfo]:
         """Yield what is known of every vector, in any order, without the vectors."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -12,7 +13,7 @@ from botocore.exceptions import ClientError
 from embedder import aws
 from embedder.errors import ConfigurationError, RejectedError, TransientError
 from embedder.parallel import parallel_map
-from embedder.records import StoredVector, VectorInfo
+from embedder.records import Block, StoredVector, VectorInfo
 from embedder.stores import DYNAMODB_SCHEME
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class DynamoDBStore:
         for item in self._batch_get(image_ids, {"ConsistentRead": True}):
             yield _vector(item)
 
-    def scan(self, prefix: str = "") -> Iterator[StoredVector]:
+    def blocks(self, prefix: str = "") -> Iterator[Block]:
         options: dict[str, Any] = {}
         if prefix:
             options = {
@@ -107,13 +108,20 @@ class DynamoDBStore:
                 "ExpressionAttributeNames": {"#id": KEY},
                 "ExpressionAttributeValues": {":prefix": {"S": prefix}},
             }
-        for item in self._scan(options):
-            yield _vector(item)
+        for items in self._scan(options):
+            known = [_attributes(item) for item in items]
+            yield Block(
+                image_ids=[each["image_id"] for each in known],
+                fingerprints=[each["fingerprint"] for each in known],
+                data_types=[each["data_type"] for each in known],
+                dimensions=[each["dimension"] for each in known],
+                vectors=[bytes(item["Vector"]["B"]) for item in items],
+            )
 
     def describe(self) -> Iterator[VectorInfo]:
         options = {"ProjectionExpression": self.projection, "ExpressionAttributeNames": self.aliases}
-        for item in self._scan(options):
-            yield _info(item)
+        for items in self._scan(options):
+            yield from map(_info, items)
 
     def close(self) -> None:
         self.client.close()
@@ -162,24 +170,24 @@ class DynamoDBStore:
         self._call(ask)
         return items
 
-    def _scan(self, options: dict[str, Any]) -> Iterator[Item]:
-        """Read the whole table in parallel segments, a page of each at a time."""
+    def _scan(self, options: dict[str, Any]) -> Iterator[list[Item]]:
+        """Read the whole table in parallel segments, a page of each in turn."""
         with ThreadPoolExecutor(SEGMENTS, thread_name_prefix="scan") as executor:
-            pages: dict[Future[Any], int] = {}
+            pages: deque[tuple[int, Future[Any]]] = deque()
 
             def ask(segment: int, **start: Any) -> None:
                 request = {"Segment": segment, "TotalSegments": SEGMENTS, **options, **start}
-                pages[executor.submit(self._scan_page, request)] = segment
+                pages.append((segment, executor.submit(self._scan_page, request)))
 
             for segment in range(SEGMENTS):
                 ask(segment)
             while pages:
-                done, _ = wait(pages, return_when=FIRST_COMPLETED)
-                for future in done:
-                    segment, page = pages.pop(future), future.result()
-                    if last := page.get("LastEvaluatedKey"):
-                        ask(segment, ExclusiveStartKey=last)
-                    yield from page["Items"]
+                segment, future = pages.popleft()
+                page = future.result()
+                if last := page.get("LastEvaluatedKey"):
+                    ask(segment, ExclusiveStartKey=last)
+                if page["Items"]:
+                    yield page["Items"]
 
     def _scan_page(self, options: dict[str, Any]) -> Any:
         return self._call(lambda: self.client.scan(TableName=self.table, **options))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from embedder.errors import ConfigurationError, EmbedderError, TransientError
-from embedder.records import StoredVector, VectorInfo
+from embedder.records import Block, StoredVector, VectorInfo
 
 # The vector comes last, so that reading the other columns does not walk through its pages.
 COLUMNS = {
@@ -26,6 +26,7 @@ COLUMNS = {
 }
 INFO_COLUMNS = ", ".join(list(COLUMNS)[:-1])
 ALL_COLUMNS = ", ".join(COLUMNS)
+BLOCK_COLUMNS = "ImageId, Fingerprint, DataType, Dimension, Vector"
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS vectors (
@@ -174,16 +175,24 @@ class SQLiteStore:
         for row in self._rows_by_id(ALL_COLUMNS, image_ids):
             yield _vector(row)
 
-    def scan(self, prefix: str = "") -> Iterator[StoredVector]:
-        # GLOB and LIKE would treat some characters of the prefix as patterns, and substr of a text ends at a NUL.
-        query = f"SELECT {ALL_COLUMNS} FROM vectors WHERE substr(CAST(ImageId AS BLOB), 1, ?) = ? ORDER BY rowid"
+    def blocks(self, prefix: str = "") -> Iterator[Block]:
         start = prefix.encode()
-        for row in self._stream(query, (len(start), start)):
-            yield _vector(row)
+        # GLOB and LIKE would treat some characters of the prefix as patterns, and substr of a text ends at a NUL.
+        where = "WHERE substr(CAST(ImageId AS BLOB), 1, ?) = ?" if prefix else ""
+        query = f"SELECT {BLOCK_COLUMNS} FROM vectors {where} ORDER BY rowid"
+        for rows in self._stream(query, (len(start), start) if prefix else ()):
+            image_ids, fingerprints, data_types, dimensions, vectors = zip(*rows, strict=True)
+            yield Block(
+                image_ids=image_ids,
+                fingerprints=fingerprints,
+                data_types=data_types,
+                dimensions=dimensions,
+                vectors=vectors,
+            )
 
     def describe(self) -> Iterator[VectorInfo]:
-        for row in self._stream(f"SELECT {INFO_COLUMNS} FROM vectors ORDER BY rowid", ()):
-            yield _info(row)
+        for rows in self._stream(f"SELECT {INFO_COLUMNS} FROM vectors ORDER BY rowid", ()):
+            yield from map(_info, rows)
 
     def delete(self, image_ids: Sequence[str]) -> None:
         with self.lock, self._sentences(), _transaction(self._writer()) as connection:
@@ -213,7 +222,7 @@ class SQLiteStore:
                 return []
             return self.connection.execute(query, parameters).fetchall()
 
-    def _stream(self, query: str, parameters: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    def _stream(self, query: str, parameters: Sequence[Any]) -> Iterator[list[tuple[Any, ...]]]:
         with self.lock, self._sentences():
             cursor = self.connection.execute(query, parameters) if self.connection is not None else None
         while cursor is not None:
@@ -221,7 +230,7 @@ class SQLiteStore:
                 rows = cursor.fetchmany(1000)
             if not rows:
                 return
-            yield from rows
+            yield rows
 
     @contextmanager
     def _sentences(self) -> Iterator[None]:

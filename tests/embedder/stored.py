@@ -56,4 +56,4 @@ def fill(name: str, vectors: list[StoredVector]) -> None:
 def contents(name: str) -> dict[str, StoredVector]:
     """Everything in a store, by id."""
     with opened(name) as store:
-        return {each.image_id: each for each in store.scan()}
+        return {each.image_id: each for each in store.get([each.image_id for each in store.describe()])}

@@ -9,6 +9,7 @@ import pytest
 
 import embedder
 from embedder.errors import ConfigurationError
+from embedder.reader import read_batches
 from tests.embedder.stored import fill, many, stored
 
 
@@ -92,3 +93,35 @@ def test_a_generator_of_ids_will_do(store_name: str) -> None:
 def test_a_store_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"there is no store at nowhere\.db"):
         embedder.read("nowhere.db")
+
+
+def test_batches_hold_everything_once(store_name: str) -> None:
+    fill(store_name, many(1030))
+    found = list(read_batches(store_name, size=100))
+    assert [len(ids) for ids, _ in found] == [100] * 10 + [30]
+    assert all(vectors.shape == (len(ids), 512) for ids, vectors in found)
+    ids, vectors = embedder.read(store_name)
+    by_id = {image_id: row for part, rows in found for image_id, row in zip(part, rows, strict=True)}
+    assert sorted(by_id) == ids
+    assert all(np.array_equal(by_id[image_id], row) for image_id, row in zip(ids, vectors, strict=True))
+    assert [part for part, _ in read_batches(store_name, size=100)] == [part for part, _ in found]
+
+
+def test_batches_of_a_prefix_and_of_a_model(store_name: str) -> None:
+    fill(store_name, [*many(3, "cats/"), *many(2, "dogs/"), stored("cats/other", fingerprint="another/model")])
+    wanted = read_batches(store_name, prefix="cats/", fingerprint="resnet18/random/pre1/float32")
+    assert sorted(each for ids, _ in wanted for each in ids) == ["cats/00000", "cats/00001", "cats/00002"]
+    assert list(read_batches(store_name, prefix="birds/")) == []
+
+
+def test_batches_never_mix_models(store_name: str) -> None:
+    fill(store_name, [*many(20), stored("z", 2, fingerprint="another/model")])
+    with pytest.raises(ConfigurationError, match=r"resnet18/random/pre1/float32 \(20\), another/model \(1\); choose"):
+        for _ids, _vectors in read_batches(store_name, size=5):
+            pass
+
+
+def test_one_model_with_two_shapes_is_an_error(store_name: str) -> None:
+    fill(store_name, [stored("a", 1), stored("b", 2, data_type="float16", dimension=1024)])
+    with pytest.raises(ConfigurationError, match="something else has written to it"):
+        embedder.read(store_name)

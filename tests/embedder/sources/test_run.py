@@ -211,7 +211,7 @@ def test_the_runs_table_is_the_store_unless_one_is_named(submitted: Submitted) -
     report = runner.run(submitted.location.uri, None, [{"weights": "random"}], shard=0)
     assert report.store == "dynamodb://vectors"
     store = open_store("dynamodb://vectors")
-    assert sorted(each.image_id for each in store.scan()) == list(SHARDS[0])
+    assert sorted(each for block in store.blocks() for each in block.image_ids) == list(SHARDS[0])
     store.close()
 
 

@@ -55,8 +55,8 @@ def test_an_empty_store_has_nothing(store_name: str) -> None:
         assert store.sample() is None
         assert list(store.get(["a"])) == []
         assert list(store.get([])) == []
-        assert list(store.scan()) == []
-        assert list(store.scan("a")) == []
+        assert list(store.blocks()) == []
+        assert list(store.blocks("a")) == []
         assert list(store.describe()) == []
 
 
@@ -89,8 +89,26 @@ def test_a_prefix_is_text_and_no_pattern(store_name: str, prefix: str) -> None:
     ]
     fill(store_name, [stored(each) for each in ids])
     with opened(store_name) as store:
-        found = [each.image_id for each in store.scan(prefix)]
+        found = [each for block in store.blocks(prefix) for each in block.image_ids]
     assert sorted(found) == sorted(each for each in ids if each.startswith(prefix))
+
+
+def test_blocks_hold_what_was_written_in_an_order_that_stays(store_name: str) -> None:
+    vectors = {each.image_id: each for each in [*many(1500), stored("half", data_type="float16", dimension=1024)]}
+    fill(store_name, list(vectors.values()))
+    with opened(store_name) as store:
+        rows = [
+            row
+            for block in store.blocks()
+            for row in zip(
+                block.image_ids, block.fingerprints, block.data_types, block.dimensions, block.vectors, strict=True
+            )
+        ]
+        assert [each for block in store.blocks() for each in block.image_ids] == [row[0] for row in rows]
+    expected = [
+        (each.image_id, each.fingerprint, each.data_type, each.dimension, each.vector) for each in vectors.values()
+    ]
+    assert sorted(rows) == sorted(expected)
 
 
 def test_deleting_takes_only_what_is_named(store_name: str) -> None:
@@ -141,7 +159,7 @@ def test_any_text_is_an_id(store_name: str, ids: list[str]) -> None:
         store.write(list(vectors.values()))
         assert {each.image_id: each for each in store.get(ids)} == vectors
         for prefix in {ids[0], ids[0][:1]}:
-            found = {each.image_id for each in store.scan(prefix)}
+            found = {each for block in store.blocks(prefix) for each in block.image_ids}
             assert found >= {each for each in ids if each.startswith(prefix)}
             assert all(each.startswith(prefix) for each in found)
         store.delete(ids)

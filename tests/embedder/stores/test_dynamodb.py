@@ -13,7 +13,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from embedder.errors import ConfigurationError, RejectedError, TransientError
-from embedder.records import StoredVector
 from embedder.stores import Store, open_store
 from embedder.stores.dynamodb import DynamoDBStore
 from tests.embedder.conftest import UseEnvironment
@@ -158,14 +157,14 @@ def test_what_a_broken_network_does_to_a_batch_is_made_good(
 @pytest.mark.usefixtures("table")
 def test_throttled_reads_are_made_again() -> None:
     fill(STORE, many(5))
-    reads: dict[str, Callable[[Store], list[StoredVector]]] = {
-        "BatchGetItem": lambda store: list(store.get(["image-00001"])),
-        "Scan": lambda store: [each for each in store.scan() if each.image_id == "image-00001"],
+    reads: dict[str, Callable[[Store], list[str]]] = {
+        "BatchGetItem": lambda store: [each.image_id for each in store.get(["image-00001"])],
+        "Scan": lambda store: [each for block in store.blocks() for each in block.image_ids if each == "image-00001"],
     }
     for operation, read in reads.items():
         throttle = Throttles(2)
         with opened_with(**{f"before_call_{operation}": throttle}) as store:
-            assert [each.image_id for each in read(store)] == ["image-00001"]
+            assert read(store) == ["image-00001"]
         assert throttle.calls >= 3
 
 
@@ -195,7 +194,7 @@ def test_a_scan_reads_every_page_of_every_segment(table: DynamoDB) -> None:
         pages[params["Segment"]] += 1
 
     with opened_with(provide_client_params_Scan=count) as store:
-        assert sorted(each.image_id for each in store.scan()) == [each.image_id for each in big]
+        assert sorted(each for block in store.blocks() for each in block.image_ids) == [each.image_id for each in big]
     assert max(pages.values()) > 1
     assert len(pages) > 1
     assert set(table.items()) == {each.image_id for each in big}
@@ -205,8 +204,8 @@ def test_a_scan_reads_every_page_of_every_segment(table: DynamoDB) -> None:
 def test_a_scan_that_nobody_finishes_ends() -> None:
     fill(STORE, many(300))
     with opened(STORE) as store:
-        found = store.scan()
-        assert next(iter(found)).dimension == 512
+        found = store.blocks()
+        assert set(next(iter(found)).dimensions) == {512}
         del found
 
 
