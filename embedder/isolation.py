@@ -32,6 +32,9 @@ from embedder.records import Pixels
 DECODE_SECONDS = 120.0
 """The slowest image allowed, 179 million pixels, takes about ten seconds; past this a decoder hangs."""
 
+ORPHAN_SECONDS = int(DECODE_SECONDS) + 10
+"""After these a child that hangs ends itself: its parent, who would end it, may have been killed."""
+
 FREE_BYTES = 64 << 20
 """Decoding that needs less than this does not ask for it: an eight-megapixel photograph."""
 
@@ -160,8 +163,9 @@ class _Child:
 
 
 def serve() -> None:
-    """The child: decode what comes in on stdin until there is no more."""
+    """The child: decode what comes in on stdin until there is no more, or nobody takes the answers any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a decoder prints must not get between the answers
     settings = json.loads(sys.argv[2])
@@ -170,19 +174,24 @@ def serve() -> None:
     def reserve(wanted: int) -> Iterator[None]:
         if wanted > FREE_BYTES:
             answers.write(HEADER.pack(NEED, wanted))
+            signal.alarm(0)
             if not source.read(HEADER.size):
                 sys.exit(0)
+            signal.alarm(ORPHAN_SECONDS)
         yield
 
     preprocessing = Preprocessing(**settings["preprocessing"])
     decoder = Decoder(preprocessing, max_pixels=settings["max_pixels"], reserve=reserve)
     while header := source.read(HEADER.size):
         data = source.read(HEADER.unpack(header)[1])
+        signal.alarm(ORPHAN_SECONDS)
         try:
             pixels = decoder.decode(data)
         except ImageError as error:
+            signal.alarm(0)
             _send(answers, FAILURE, json.dumps({"error": error.error, "message": error.message}).encode())
         else:
+            signal.alarm(0)
             _send(answers, PIXELS, pixels.tobytes())
 
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import IO
 
-from embedder.records import Failure, Stage
+from embedder.errors import ImageError, TransientError
+from embedder.records import Failure, Reference, Stage
 
 
 class Ledger:
@@ -56,7 +57,11 @@ class Ledger:
             self.skipped += count
 
     def fail(self, failure: Failure) -> None:
-        """An image has no vector."""
+        """An image has no vector.
+
+        Raises:
+            TransientError: it cannot be written down, as on a full disk.
+        """
         with self.lock:
             self.failed += 1
             self.transient += failure.transient
@@ -64,7 +69,23 @@ class Ledger:
             if len(self.first_failures) < 10:
                 self.first_failures.append(failure)
             for sink in self.sinks:
-                sink.write(failure_line(failure))
+                try:
+                    sink.write(failure_line(failure))
+                except OSError as error:
+                    raise TransientError(f"the failures cannot be written: {error.strerror}; run again") from error
+
+    def fail_image(self, reference: Reference, stage: Stage, error: ImageError) -> None:
+        """An image has no vector, for the reason that the error gives."""
+        self.fail(
+            Failure(
+                image_id=reference.image_id,
+                stage=stage,
+                error=error.error,
+                message=error.message,
+                etag=reference.etag,
+                transient=error.transient,
+            )
+        )
 
     @contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:

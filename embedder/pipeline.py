@@ -100,11 +100,14 @@ class Pipeline:
         Raises:
             ConfigurationError: going on would be wrong, for example in a store of another model.
         """
-        samples = self._fetch(self._check(self._intake()))
+        samples = self._fetch(self._check(self._groups()))
         try:
             for written in self._write(self._encode(self._decode(samples))):
                 self.ledger.embed(written)
                 self.progress(self.ledger)
+        except BaseException:
+            self.stop.abandon()
+            raise
         finally:
             self.decoder.close()
 
@@ -121,7 +124,7 @@ class Pipeline:
                     return
                 yield item
         except TransientError as error:
-            self.stop.by_error(error)  # what has been listed so far is finished
+            self.stop.by_source(error)  # what has been listed so far is finished
 
     def _intake(self) -> Iterator[Reference]:
         for item in self._listing():
@@ -129,16 +132,34 @@ class Pipeline:
                 self.ledger.fail(item)
             elif len(item.image_id.encode()) > self.store.max_id_bytes:
                 message = f"the id is longer than the {self.store.max_id_bytes} bytes that {self.store.name} takes"
-                self._fail(item, "check", ImageError("IdTooLong", message))
+                self.ledger.fail_image(item, "check", ImageError("IdTooLong", message))
             else:
                 yield item
 
-    def _check(self, references: Iterable[Reference]) -> Iterator[Todo]:
+    def _groups(self) -> Iterator[list[Reference]]:
+        """What comes in, in groups that are looked up at once.
+
+        A thread of its own lists them: when a page is long in coming, what has been encoded is still written.
+        """
+        groups = grouped(self._intake(), CHECK_GROUP)
+        listed = parallel_map(
+            lambda _: next(groups, None),
+            itertools.repeat(None),
+            workers=1,
+            depth=lambda: 2,
+            name="list",
+            cancelled=self.stop.signalled,
+        )
+        for group in listed:
+            if group is None:
+                return
+            yield group
+
+    def _check(self, groups: Iterable[list[Reference]]) -> Iterator[Todo]:
         """Pass over what is stored already, group by group."""
         if self.options.recompute:
-            yield from (Todo(reference, None) for reference in references)
+            yield from (Todo(reference, None) for group in groups for reference in group)
             return
-        groups = grouped(references, CHECK_GROUP)
         for group in parallel_map(
             self._check_group, groups, workers=2, depth=lambda: 2, name="check", cancelled=self.stop.signalled
         ):
@@ -150,8 +171,8 @@ class Pipeline:
             stored = self.store.lookup([reference.image_id for reference in references])
         except TransientError as error:
             for reference in references:
-                self._fail(reference, "check", ImageError("StoreUnavailable", str(error), transient=True))
-            self.stop.by_error(error)
+                self.ledger.fail_image(reference, "check", ImageError("StoreUnavailable", str(error), transient=True))
+            self.stop.by_store(error)
             return []
         todo = (self._consider(each, stored.get(each.image_id)) for each in references)
         return [each for each in todo if each is not None]
@@ -164,12 +185,14 @@ class Pipeline:
                     self.ledger.skip(1)
                     return None
             except ImageError as error:
-                self._fail(reference, "check", error)
+                self.ledger.fail_image(reference, "check", error)
                 return None
         return Todo(reference, stored)
 
     def _fetch(self, todo: Iterable[Todo]) -> Iterator[Sample]:
         def fetch(item: Todo) -> Sample | None:
+            if self.stop.requested:
+                return None  # left for the next run
             sample = self.source.read(item.reference)
             again = self._consider(sample.reference, item.stored)
             return sample if again is not None else None
@@ -223,10 +246,10 @@ class Pipeline:
                 with self.ledger.timed(stage):
                     return function(item)
             except ImageError as error:
-                self._fail(reference, stage, error)
+                self.ledger.fail_image(reference, stage, error)
             except TransientError as error:
-                self._fail(reference, stage, ImageError("Unavailable", str(error), transient=True))
-                self.stop.by_error(error)
+                self.ledger.fail_image(reference, stage, ImageError("Unavailable", str(error), transient=True))
+                self.stop.by_source(error)
             return None
 
         results = parallel_map(
@@ -270,7 +293,7 @@ class Pipeline:
         good = [bool(np.isfinite(vector).all()) for vector in vectors]
         for reference in itertools.compress(embedding.references, [not each for each in good]):
             message = f"the vector has values that {self.options.dtype} cannot hold"
-            self._fail(reference, "encode", ImageError("NotFinite", message))
+            self.ledger.fail_image(reference, "encode", ImageError("NotFinite", message))
         references = tuple(itertools.compress(embedding.references, good))
         return Embedding(references=references, vectors=vectors[good])
 
@@ -313,22 +336,10 @@ class Pipeline:
             failure, transient = ("Rejected", str(error)), False
         except TransientError as error:
             failure, transient = ("StoreUnavailable", str(error)), True
-            self.stop.by_error(error)
+            self.stop.by_store(error)
         else:
             return len(group)
         for vector in group:
             reference = Reference(image_id=vector.image_id, uri=vector.source, etag=vector.etag)
-            self._fail(reference, "write", ImageError(*failure, transient=transient))
+            self.ledger.fail_image(reference, "write", ImageError(*failure, transient=transient))
         return 0
-
-    def _fail(self, reference: Reference, stage: Stage, error: ImageError) -> None:
-        self.ledger.fail(
-            Failure(
-                image_id=reference.image_id,
-                stage=stage,
-                error=error.error,
-                message=error.message,
-                etag=reference.etag,
-                transient=error.transient,
-            )
-        )

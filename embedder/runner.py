@@ -13,7 +13,7 @@ from embedder import exit_codes
 from embedder.atomic import replacing
 from embedder.config import DEFAULT_STORE, RunOptions
 from embedder.encoders import Encoder
-from embedder.errors import ConfigurationError
+from embedder.errors import ConfigurationError, TransientError
 from embedder.freshness import Freshness
 from embedder.ledger import Ledger
 from embedder.models import Model, find_model, fingerprint
@@ -63,6 +63,7 @@ def run(
     options: Sequence[Mapping[str, Any]],
     *,
     progress: Progress | None = None,
+    begun: Callable[[Callable[[], Report]], None] | None = None,
     stop: Stop | None = None,
     shard: int = 0,
 ) -> Report:
@@ -70,6 +71,7 @@ def run(
 
     Args:
         options: layers of options, the first that has a name wins; a run's own come last.
+        begun: called with a function that reports what the run has done so far.
         stop: through it another thread or a signal handler may end the run early.
         shard: which shard of a run is meant.
     """
@@ -89,9 +91,10 @@ def run(
         fingerprint=identity,
         options=chosen,
         source=opened,
-        store=open_store(store, stopping=stop.event),
+        store=open_store(store, stopping=stop.hurry),
         stop=stop,
         progress=progress,
+        begun=begun,
     )
     lines = io.StringIO()
     try:
@@ -133,7 +136,7 @@ def _failures_file(path: Path | None) -> Iterator[IO[str] | None]:
             raise ConfigurationError(
                 f"--failures {path} cannot be written: {error.strerror}; name a file in a folder that exists"
             ) from None
-        yield stack.enter_context(part.open("w", encoding="utf-8"))
+        yield stack.enter_context(part.open("w", encoding="utf-8", buffering=1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +151,7 @@ class Session:
     store: Store
     stop: Stop
     progress: Progress | None
+    begun: Callable[[Callable[[], Report]], None] | None
 
     def run(self, *sinks: IO[str]) -> Report:
         """Run the pipeline and report.
@@ -172,13 +176,18 @@ class Session:
             stop=self.stop,
             progress=self._show,
         )
+        if self.begun:
+            self.begun(lambda: self._report(ledger, pipeline.encoder))
         pipeline.run()
         if not ledger.images:
             self._explain_nothing()
         if ledger.failed == ledger.images and set(ledger.causes) == {("fetch", DENIED)}:
             raise ConfigurationError(f"access denied to every image of {self.source.name}; s3:GetObject is needed")
         if options.prune and isinstance(self.source, Collection) and not self.stop.requested:
-            ledger.pruned = prune(self.source, self.store, self.stop)
+            try:
+                ledger.pruned = prune(self.source, self.store, self.stop)
+            except TransientError as error:
+                self.stop.by_source(error)
         return self._report(ledger, pipeline.encoder)
 
     def _open_encoder(self) -> Encoder:

@@ -12,7 +12,9 @@ class Stop:
 
     def __init__(self) -> None:
         self.event = threading.Event()
-        """Set once; waits and retries end with it."""
+        """Set once; nothing more is taken in, and waiting for a source ends."""
+        self.hurry = threading.Event()
+        """Set once; waiting for a store ends, too. A source that breaks is no reason to give up on the store."""
         self.signal: int | None = None
         self.error: TransientError | None = None
 
@@ -28,11 +30,21 @@ class Stop:
         return self.signal is not None
 
     def by_signal(self, number: int) -> None:
-        """SIGTERM or SIGINT has arrived."""
+        """SIGTERM or SIGINT has arrived. Who says so sets `hurry` when there is no more time to write."""
         self.signal = self.signal or number
         self.event.set()
 
-    def by_error(self, error: TransientError) -> None:
-        """A source or a store has stopped answering."""
+    def by_source(self, error: TransientError) -> None:
+        """The source has stopped answering."""
         self.error = self.error or error
         self.event.set()
+
+    def by_store(self, error: TransientError) -> None:
+        """The store has stopped answering."""
+        self.by_source(error)
+        self.hurry.set()
+
+    def abandon(self) -> None:
+        """The run has failed: nobody needs to wait for anything any more."""
+        self.event.set()
+        self.hurry.set()

@@ -36,6 +36,7 @@ ARROWS = {
     # The books.
     "ledger": "SHARED",
     "exit_codes": "SHARED ledger",
+    "signals": "SHARED exit_codes",
     "report": "SHARED",
     "progress": "SHARED ledger",
     "freshness": "SHARED",
@@ -48,7 +49,7 @@ ARROWS = {
     "export": "SHARED",
     "inventory": "SHARED stores",
     # The command line.
-    "commands": "SHARED exit_codes progress report runner reader export inventory __init__",
+    "commands": "SHARED exit_codes signals progress report runner reader export inventory __init__",
     "cli": "SHARED exit_codes commands __init__",
     "__main__": "cli",
     "__init__": "errors report reader runner",

@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
-from typing import Any
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from embedder import config, exit_codes
-from embedder.errors import ConfigurationError
+from embedder.errors import ConfigurationError, EmbedderError
+from embedder.signals import listening
 from embedder.stop import Stop
+
+if TYPE_CHECKING:
+    from embedder.report import Report
 
 EXAMPLES = """examples:
   embedder run photos/
@@ -53,7 +58,18 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Embed, report, and return the exit code."""
     stop = Stop()
-    _install_handlers(stop)
+    ending = Ending(stop)
+    with listening(stop, ending.give_up):
+        try:
+            return _run(arguments, stop, ending)
+        except EmbedderError as error:
+            if stop.signal is None:
+                raise
+            print(f"embedder run: stopped by signal {stop.signal}: {error}", file=sys.stderr)
+            return exit_codes.SIGNAL_BASE + stop.signal
+
+
+def _run(arguments: argparse.Namespace, stop: Stop, ending: Ending) -> int:
     given = {name: value for name in config.OPTIONS if (value := getattr(arguments, name)) is not None}
     for name, value in given.items():
         given[name] = config.parse_value(name, value, called=config.option_name(name))
@@ -63,8 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
             "SOURCE is missing: name a folder, s3://BUCKET/PREFIX/ or a shard, or set EMBEDDER_SOURCE"
         )
     store = arguments.store or config.text_from_environment("store")
-    as_json = arguments.json or config.switch_from_environment("json")
-    quiet = arguments.quiet or config.switch_from_environment("quiet")
+    ending.as_json = bool(arguments.json or config.switch_from_environment("json"))
+    ending.quiet = bool(arguments.quiet or config.switch_from_environment("quiet"))
     options = [given, config.options_from_environment()]
     shard = config.shard_index()
 
@@ -75,29 +91,50 @@ def run(arguments: argparse.Namespace) -> int:
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    progress = open_progress(quiet=quiet)
+    progress = open_progress(quiet=ending.quiet)
     try:
-        report = runner.run(source, store, options, progress=progress, stop=stop, shard=shard)
+        report = runner.run(source, store, options, progress=progress, begun=ending.begun, stop=stop, shard=shard)
     finally:
         progress.close()
-    if not quiet:
-        print(report.summary(), file=sys.stderr if as_json else sys.stdout)
-    if as_json:
-        print(json.dumps(report.as_json()))
+    ending.tell(report)
     if stop.signalled():
         # A thread may still be waiting for a network that does not answer; nobody waits for it.
-        sys.stdout.flush()
         os._exit(report.exit_code)
     return report.exit_code
 
 
-def _install_handlers(stop: Stop) -> None:
-    """The first signal stops the run in good order, a second one at once."""
+class Ending:
+    """Prints the report, once: when the run has ended, or when it has to be ended."""
 
-    def handle(number: int, _frame: object) -> None:
-        if stop.signalled():
-            os._exit(exit_codes.SIGNAL_BASE + number)
-        stop.by_signal(number)
+    def __init__(self, stop: Stop) -> None:
+        self.stop = stop
+        self.as_json = False
+        self.quiet = False
+        self.report_so_far: Callable[[], Report] | None = None
+        self.told = threading.Lock()
 
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
+    def begun(self, report_so_far: Callable[[], Report]) -> None:
+        """The run has books now."""
+        self.report_so_far = report_so_far
+
+    def tell(self, report: Report) -> None:
+        """Print the report."""
+        self.told.acquire()  # for good: a process that is being ended tells nothing more
+        self._print(report)
+
+    def give_up(self) -> None:
+        """Say how far the run has come, and end the process under it."""
+        if not self.told.acquire(blocking=False):
+            return  # it is at its end
+        if self.report_so_far:
+            self._print(self.report_so_far())
+        elif not self.quiet:
+            print("embedder run: stopped before the first image", file=sys.stderr)
+        os._exit(exit_codes.SIGNAL_BASE + (self.stop.signal or 0))
+
+    def _print(self, report: Report) -> None:
+        if not self.quiet:
+            print(report.summary(), file=sys.stderr if self.as_json else sys.stdout)
+        if self.as_json:
+            print(json.dumps(report.as_json()))
+        sys.stdout.flush()

@@ -54,7 +54,11 @@ class Collection(Source, Protocol):
         """Whether a stored vector's `Source` lies within this place."""
 
     def exists(self, uri: str) -> bool:
-        """Whether the image at this URI, which lies within this place, is still there."""
+        """Whether the image at this URI, which lies within this place, is still there.
+
+        Raises:
+            TransientError: the place itself does not answer.
+        """
 
 
 def open_source(name: str, options: RunOptions, *, stopping: threading.Event) -> Source:

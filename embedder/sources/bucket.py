@@ -139,11 +139,12 @@ class S3Reader:
         with aws.sentences(f"s3://{bucket}/{key}"):
             self.patience.call(self.client.put_object, Bucket=bucket, Key=key, Body=data)
 
-    def exists(self, bucket: str, key: str) -> bool:
+    def exists(self, bucket: str, key: str, *, at_start: bool = False) -> bool:
         """Whether there is such an object."""
+        patience = self.start_patience if at_start else self.patience
         with aws.sentences(f"s3://{bucket}/{key}"):
             try:
-                self.start_patience.call(self.client.head_object, Bucket=bucket, Key=key)
+                patience.call(self.client.head_object, Bucket=bucket, Key=key)
             except ClientError as error:
                 if aws.error_code(error) in MISSING_CODES:
                     return False
@@ -184,7 +185,7 @@ class PrefixSource:
         self.reader = reader
         self.bucket = bucket
         self.options = options
-        self.single = bool(prefix) and not prefix.endswith("/") and reader.exists(bucket, prefix)
+        self.single = bool(prefix) and not prefix.endswith("/") and reader.exists(bucket, prefix, at_start=True)
         self.prefix = prefix if self.single or not prefix or prefix.endswith("/") else f"{prefix}/"
         self.name = f"s3://{bucket}/{self.prefix}"
         self.suffixes = {f".{each}" for each in options.suffixes}

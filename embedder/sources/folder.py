@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from embedder.config import RunOptions
-from embedder.errors import ImageError
+from embedder.errors import ImageError, TransientError
 from embedder.records import Failure, Reference, Sample
 from embedder.sources.naming import image_id, suffix, unique_stems
 
@@ -94,7 +94,15 @@ class FolderSource:
         return uri.startswith(file_uri(self.path).rstrip("/") + "/")
 
     def exists(self, uri: str) -> bool:
-        return os.path.lexists(file_path(uri))
+        try:
+            os.lstat(file_path(uri))
+        except (FileNotFoundError, NotADirectoryError):
+            if not self.path.exists():
+                raise TransientError(f"{self.name} is gone; was its disk taken away?") from None
+            return False
+        except OSError:
+            return True  # it cannot be looked at, which is not the same as gone
+        return True
 
 
 def read_file(reference: Reference) -> Sample:

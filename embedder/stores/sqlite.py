@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -141,21 +142,24 @@ class SQLiteStore:
         Raises:
             ConfigurationError: it cannot.
         """
-        existed = self.path.exists()
         with self.lock, self._sentences():
             if not self.path.parent.is_dir():
                 raise ConfigurationError(
                     f"the store {self.name} cannot be made: there is no folder {self.path.parent}; make it first"
                 )
             try:
-                self.path.open("ab").close()
+                if self.path.exists():
+                    self.path.open("ab").close()
+                else:
+                    # By another name: another run may be making the store just now.
+                    tempfile.TemporaryFile(dir=self.path.parent).close()
             except OSError as error:
                 raise ConfigurationError(
                     f"the store {self.name} cannot be written: {error.strerror}; check the folder's permissions "
                     "or name another with --store"
                 ) from None
-            if not existed:
-                self.path.unlink()
+            if Path(f"{self.path}-wal").exists():
+                self._writer()  # a killed run has left it, and closing folds it back even if nothing is written
 
     def lookup(self, image_ids: Sequence[str]) -> dict[str, VectorInfo]:
         return {row[0]: _info(row) for row in self._rows_by_id(INFO_COLUMNS, image_ids)}

@@ -167,7 +167,7 @@ class TestPrecedence:
             bad = Failure(image_id=str(number), stage="fetch", error="X", message="x", transient=number < transient)
             ledger.fail(bad)
         if error:
-            stop.by_error(TransientError("the network is gone"))
+            stop.by_source(TransientError("the network is gone"))
         if signal:
             stop.by_signal(signal)
         return exit_codes.of_run(ledger, stop, FailureLimit.parse("1"))
