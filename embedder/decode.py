@@ -14,9 +14,16 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from embedder import jpeg
 from embedder.errors import ImageError
 from embedder.models import Preprocessing
 from embedder.records import Pixels
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+"""What is looked for in a file, whatever its name says. Pillow knows many more, and runs a program for one of them."""
+
+JPEGS = ("JPEG", "MPO")
+"""What Pillow makes of a JPEG; an MPO holds several pictures, of which the first is the photograph."""
 
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, section 4.6.4
 
@@ -83,8 +90,8 @@ class Decoder:
         if not data:
             raise ImageError("Empty", "the file is empty")
         try:
-            with Image.open(io.BytesIO(data)) as image:
-                return self._pixels(image)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                return self._pixels(image, data)
         except ImageError:
             raise
         except UnidentifiedImageError:
@@ -99,7 +106,7 @@ class Decoder:
         except Exception as error:
             raise ImageError("Corrupt", f"{type(error).__name__}: {error}") from error
 
-    def _pixels(self, image: Image.Image) -> Pixels:
+    def _pixels(self, image: Image.Image, data: bytes) -> Pixels:
         width, height = image.size
         if width * height > self.max_pixels:
             raise ImageError(
@@ -110,16 +117,20 @@ class Decoder:
         width, height = image.size
         # The decoded picture, and as much again for a converted or turned copy of it.
         with self.reserve(width * height * 8):
-            image.load()
-            orientation = _orientation(image)
-            upright = to_rgb(image)
+            if image.format in JPEGS:
+                loaded = jpeg.decode(data, image)
+            else:
+                loaded = image
+                loaded.load()
+            upright = to_rgb(loaded)
+            orientation = _orientation(image)  # a PNG may have it behind the pixels
             if orientation in UPRIGHT:
                 upright = upright.transpose(UPRIGHT[orientation])
             return np.asarray(self._crop(upright))
 
     def _draft(self, image: Image.Image) -> None:
         """Let libjpeg decode at 1/2, 1/4 or 1/8 where that leaves pixels enough."""
-        if image.format not in ("JPEG", "MPO"):
+        if image.format not in JPEGS:
             return
         width, height = image.size
         least = self.preprocessing.resize * DRAFT_FACTOR

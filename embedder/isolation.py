@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import IO
@@ -167,7 +168,7 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # whatever a decoder prints must not get between the answers
+    _hush()
     settings = json.loads(sys.argv[2])
 
     @contextlib.contextmanager
@@ -193,6 +194,15 @@ def serve() -> None:
         else:
             signal.alarm(0)
             _send(answers, PIXELS, pixels.tobytes())
+
+
+def _hush() -> None:
+    """Let decoders print into the void: not between the answers, and not, of every bad image, on the terminal."""
+    warnings.simplefilter("ignore")
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)  # a traceback of ours is still seen
+    void = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(void, 1)
+    os.dup2(void, 2)
 
 
 def _send(pipe: IO[bytes], kind: bytes, body: bytes) -> None:

@@ -28,7 +28,8 @@ ARROWS = {
     "aws": "errors",
     # The stages. They may use what is shared, and never each other.
     "sources": "SHARED",
-    "decode": "SHARED",
+    "jpeg": "SHARED",
+    "decode": "SHARED jpeg",
     "isolation": "SHARED decode",
     "weights": "SHARED",
     "encoders": "SHARED weights",

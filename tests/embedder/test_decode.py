@@ -266,3 +266,10 @@ def small_files() -> dict[str, bytes]:
 
 
 SMALL = small_files()
+
+
+def test_only_the_formats_that_are_named_are_looked_for() -> None:
+    # Pillow would hand the first to Ghostscript, whatever the file is called.
+    image = picture()
+    for format in ("EPS", "PPM", "TGA", "ICO", "PCX", "SGI", "JPEG2000"):
+        assert error(encoded(image, format)).error == "NotAnImage", format

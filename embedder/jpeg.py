@@ -1,0 +1,69 @@
+"""The pixels of a JPEG, and a refusal where Pillow would guess.
+
+libjpeg fills what it cannot decode with grey and counts that as a warning, which Pillow does not pass on: a
+JPEG with a hole in it looks whole. Here a warning about the data is an error. The decoder is the one that
+Pillow uses, libjpeg-turbo, and so are the pixels.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from embedder.errors import ImageError
+from embedder.records import Pixels
+
+SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
+
+UNUSUAL = re.compile(r"unknown (JFIF revision|Adobe color transform)")
+"""Warnings about a header that says something odd; the picture is decoded all the same."""
+
+EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+"""Data left over behind the last pixel: the decoder went astray somewhere, unless they are padding."""
+
+
+def decode(data: bytes, image: Image.Image) -> Image.Image:
+    """Return the decoded picture of a JPEG.
+
+    Args:
+        data: the file.
+        image: the same file as Pillow opened it, perhaps told by `draft` to be smaller.
+
+    Raises:
+        ImageError: data is missing or damaged.
+    """
+    try:
+        full = simplejpeg.decode_jpeg_header(data)[0]
+    except ValueError:
+        image.load()  # a rare subsampling, which only Pillow knows
+        return image
+    try:
+        pixels = _decode(data, image, full, strict=True)
+    except ValueError as error:
+        if not (UNUSUAL.search(str(error)) or _padded(data, str(error))):
+            raise ImageError("Corrupt", str(error)) from None
+        pixels = _decode(data, image, full, strict=False)
+    if image.mode == "CMYK":
+        pixels = np.invert(pixels)  # who writes CMYK writes it inverted, as Adobe does
+    return Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels, image.mode)
+
+
+def _decode(data: bytes, image: Image.Image, full_height: int, *, strict: bool) -> Pixels:
+    width, height = image.size
+    pixels: Pixels = simplejpeg.decode_jpeg(
+        data,
+        SPACES[image.mode],
+        min_height=height,
+        min_width=width,
+        min_factor=1 << ((full_height - 1) // height).bit_length(),  # 1, 2, 4 or 8, never one between
+        strict=strict,
+    )
+    return pixels
+
+
+def _padded(data: bytes, warning: str) -> bool:
+    found = EXTRANEOUS.search(warning)
+    return found is not None and bytes(int(found[1])) + b"\xff\xd9" in data
