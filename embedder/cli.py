@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from embedder import __version__, exit_codes
+from embedder import __version__, config, exit_codes
 from embedder.commands import info, read, run
 from embedder.errors import ConfigurationError, EmbedderError
+from embedder.logs import complain, is_json, logger, open_log
 
 COMMANDS = (run, read, info)
 """In the order of --help."""
@@ -25,7 +26,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog=prog, description=description, epilog=epilog, formatter_class=raw, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        complain(self.prog, f"{message}; see {self.prog} --help")
         raise SystemExit(exit_codes.USAGE)
 
 
@@ -41,19 +42,27 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    arguments, unknown = parser().parse_known_args(argv)
-    function: Callable[[argparse.Namespace], int] = arguments.function
+    program = "embedder"
     try:
+        if config.log_is_json():
+            open_log(as_json=True, origin=config.origin(None))  # from the first line on
+        arguments, unknown = parser().parse_known_args(argv)
+        program = f"embedder {arguments.command}"
         if unknown:
-            command = f"embedder {arguments.command}"
-            raise ConfigurationError(f"unknown option or word {unknown[0]!r}; see {command} --help")
+            raise ConfigurationError(f"unknown option or word {unknown[0]!r}; see {program} --help")
+        function: Callable[[argparse.Namespace], int] = arguments.function
         return function(arguments)
     except EmbedderError as error:
-        print(f"embedder {arguments.command}: {error}", file=sys.stderr)
+        complain(program, str(error))
         return exit_codes.of_error(error)
     except BrokenPipeError:
         # The reader of our output has gone, as `| head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.SIGNAL_BASE + signal.SIGPIPE
+    except Exception as error:
+        if not is_json():
+            raise  # with its traceback
+        logger.critical("%s: a bug: %s: %s", program, type(error).__name__, error, exc_info=True)
+        return exit_codes.BUG
     except KeyboardInterrupt:
         return exit_codes.SIGNAL_BASE + signal.SIGINT

@@ -7,8 +7,9 @@ Python function's keywords and a run's `run.json` all come from this table.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -214,6 +215,64 @@ def switch_from_environment(name: str, environment: Mapping[str, str] = os.envir
 def text_from_environment(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
     """Return `EMBEDDER_SOURCE` or `EMBEDDER_STORE`, None when unset or empty."""
     return environment.get(environment_name(name)) or None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Whose log lines these are."""
+
+    run: str | None
+    """The run's id; for a source that is no run of the submitter's, the source."""
+    shard: int | None
+    """Of a run."""
+    job: str | None
+    """AWS Batch's id, `ID:INDEX` in an array."""
+    attempt: int | None
+    """AWS Batch's count of them, from 1."""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def origin(source: str | None, environment: Mapping[str, str] = os.environ) -> Origin:
+    """Say which run, shard and attempt this process works on, as far as is known.
+
+    Args:
+        source: SOURCE, where the command line has it.
+    """
+    source = source or text_from_environment("source", environment)
+    found = re.fullmatch(r"s3://[^/]+/(?:.*/)?manifests/([^/]+)/?", source or "", re.DOTALL)
+    try:
+        shard = shard_index(environment) if found else None
+    except ConfigurationError:
+        shard = None  # the run will say so
+    attempt = environment.get("AWS_BATCH_JOB_ATTEMPT", "")
+    return Origin(
+        run=found[1] if found else source,
+        shard=shard,
+        job=environment.get("AWS_BATCH_JOB_ID"),
+        attempt=int(attempt) if attempt.isdecimal() else None,
+    )
+
+
+def log_is_json(given: str | None = None, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether log lines are JSON: `--log`, else `EMBEDDER_LOG`, else only in a job of AWS Batch.
+
+    Raises:
+        ConfigurationError: neither `text` nor `json`.
+    """
+    called, value = ("--log", given) if given is not None else ("EMBEDDER_LOG", environment.get("EMBEDDER_LOG"))
+    if value is None:
+        return "AWS_BATCH_JOB_ID" in environment
+    try:
+        return _choice("text", "json")(value) == "json"
+    except ValueError as error:
+        raise ConfigurationError(f"{called}: {value!r} is not valid: {error}") from None
+
+
+def deployment(environment: Mapping[str, str] = os.environ) -> str:
+    """Return which installation a metric is of, `EMBEDDER_DEPLOYMENT`."""
+    return environment.get("EMBEDDER_DEPLOYMENT") or "default"
 
 
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path | None:

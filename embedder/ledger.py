@@ -6,13 +6,30 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import IO
 
 from embedder.errors import ImageError, TransientError
 from embedder.records import Failure, Reference, Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """The books at one moment; the figures belong together."""
+
+    embedded: int
+    skipped: int
+    failed: int
+    causes: Mapping[tuple[Stage, str], int]
+    """Failures by stage and error, the most frequent first."""
+    seconds: Mapping[Stage, float]
+    """By stage, summed over its threads."""
+
+    @property
+    def images(self) -> int:
+        return self.embedded + self.skipped + self.failed
 
 
 class Ledger:
@@ -86,6 +103,17 @@ class Ledger:
                 transient=error.transient,
             )
         )
+
+    def tally(self) -> Tally:
+        """Return what the books say now, while threads may go on."""
+        with self.lock:
+            return Tally(
+                embedded=self.embedded,
+                skipped=self.skipped,
+                failed=self.failed,
+                causes=dict(self.causes.most_common()),
+                seconds=dict(self.seconds),
+            )
 
     @contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from embedder.weights import Weights, find_weights
 
 if TYPE_CHECKING:
     from embedder.sources.run import RunShard
+
+logger = logging.getLogger("embedder")
 
 Progress = Callable[[Ledger, int | None], None]
 """Called now and then with the books so far and the number of images, where it is known."""
@@ -83,6 +86,7 @@ def run(
     weights = find_weights(chosen.weights, model)
     identity = fingerprint(model, weights.digest, chosen.dtype, normalize=chosen.normalize)
     if part and not chosen.recompute and (report := _earlier_report(part, store, identity)):
+        logger.info("shard %s is done already: its report stands, and nothing is left to do", shard)
         return report
     opened = part.source(chosen) if part else open_source(source, chosen, stopping=stop.event)
     session = Session(
@@ -178,7 +182,11 @@ class Session:
         )
         if self.begun:
             self.begun(lambda: self._report(ledger, pipeline.encoder))
-        pipeline.run()
+        try:
+            pipeline.run()
+        finally:
+            if ledger.images:
+                self._show(ledger)  # also what failed after the last batch was stored
         if not ledger.images:
             self._explain_nothing()
         if ledger.failed == ledger.images and set(ledger.causes) == {("fetch", DENIED)}:
@@ -216,20 +224,20 @@ class Session:
         )
 
     def _report(self, ledger: Ledger, encoder: Encoder | None) -> Report:
-        seconds = ledger.elapsed
+        seconds, tally = ledger.elapsed, ledger.tally()
         stop = self.stop
         stopped = f"signal {stop.signal}" if stop.signal else str(stop.error) if stop.error else None
         return Report(
-            images=ledger.images,
-            embedded=ledger.embedded,
-            skipped=ledger.skipped,
-            failed=ledger.failed,
+            images=tally.images,
+            embedded=tally.embedded,
+            skipped=tally.skipped,
+            failed=tally.failed,
             ignored=dict(self.source.ignored),
             pruned=ledger.pruned,
             seconds=round(seconds, 3),
-            images_per_second=round(ledger.embedded / seconds, 2),
-            seconds_by_stage={stage: round(ledger.seconds[stage], 3) for stage in TIMED_STAGES},
-            failures_by_cause={f"{stage}: {error}": count for (stage, error), count in ledger.causes.most_common()},
+            images_per_second=round(tally.embedded / seconds, 2),
+            seconds_by_stage={stage: round(tally.seconds.get(stage, 0.0), 3) for stage in TIMED_STAGES},
+            failures_by_cause={f"{stage}: {error}": count for (stage, error), count in tally.causes.items()},
             model=self.model.name,
             fingerprint=self.fingerprint,
             dimension=self.model.dimension,

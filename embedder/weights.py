@@ -7,6 +7,7 @@ had, and else says why not.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import sys
@@ -22,6 +23,8 @@ from embedder.models import Model, find_model
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+logger = logging.getLogger("embedder")
 
 DEFAULT = "default"
 RANDOM = "random"
@@ -120,7 +123,7 @@ def sha256(path: Path) -> str:
 
 def _download(url: str, path: Path, digest: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    print(f"downloading {url} to {path}", file=sys.stderr)
+    logger.info("downloading %s to %s", url, path)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         part = Path(folder) / path.name
         with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as answer, part.open("wb") as file:
@@ -153,6 +156,7 @@ def _kind(state: object) -> str:
 
 def main() -> int:
     """Say whether the default model's published weights can be had."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
         published_file(find_model("resnet18"))
     except ConfigurationError as error:

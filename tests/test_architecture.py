@@ -39,7 +39,9 @@ ARROWS = {
     "exit_codes": "SHARED ledger",
     "signals": "SHARED exit_codes",
     "report": "SHARED",
-    "progress": "SHARED ledger",
+    "logs": "SHARED",
+    "metrics": "SHARED ledger report",
+    "progress": "SHARED exit_codes ledger metrics report",
     "freshness": "SHARED",
     # What joins the stages.
     "pruning": "SHARED sources stores",
@@ -50,8 +52,8 @@ ARROWS = {
     "export": "SHARED",
     "inventory": "SHARED stores",
     # The command line.
-    "commands": "SHARED exit_codes signals progress report runner reader export inventory __init__",
-    "cli": "SHARED exit_codes commands __init__",
+    "commands": "SHARED exit_codes signals logs progress report runner reader export inventory __init__",
+    "cli": "SHARED exit_codes logs commands __init__",
     "__main__": "cli",
     "__init__": "errors report reader runner",
 }

@@ -169,7 +169,7 @@ def test_python_in_the_documents_names_what_exists(document: Path) -> None:
 
 
 def test_the_environment_is_documented() -> None:
-    ours = {config.environment_name(name) for name in (*config.OPTIONS, "source", "store", "json", "quiet")}
+    ours = {config.environment_name(name) for name in (*config.OPTIONS, "source", "store", "json", "quiet", "log")}
     theirs = set(submitter_config.VARIABLES.values())
     table = rows(section(REFERENCE, "Environment"))
     assert quoted(table) == ours | theirs | read_elsewhere()

@@ -10,12 +10,13 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from embedder import config, exit_codes
+from embedder import config, exit_codes, logs
 from embedder.errors import ConfigurationError, EmbedderError
 from embedder.signals import listening
 from embedder.stop import Stop
 
 if TYPE_CHECKING:
+    from embedder.progress import AnyProgress
     from embedder.report import Report
 
 EXAMPLES = """examples:
@@ -52,6 +53,11 @@ def add(commands: Any) -> None:
             command.add_argument(config.option_name(name), metavar=about["metavar"] or name.upper(), help=about["help"])
     command.add_argument("--json", action="store_true", default=None, help="print the report as JSON, the last line")
     command.add_argument("--quiet", action="store_true", default=None, help="print no progress and no summary")
+    command.add_argument(
+        "--log",
+        metavar="text|json",
+        help="log lines for a person, or JSON with CloudWatch metrics (default: json in AWS Batch, else text)",
+    )
     command.set_defaults(function=run)
 
 
@@ -65,11 +71,14 @@ def run(arguments: argparse.Namespace) -> int:
         except EmbedderError as error:
             if stop.signal is None:
                 raise
-            print(f"embedder run: stopped by signal {stop.signal}: {error}", file=sys.stderr)
+            logs.complain("embedder run", f"stopped by signal {stop.signal}: {error}")
             return exit_codes.SIGNAL_BASE + stop.signal
 
 
 def _run(arguments: argparse.Namespace, stop: Stop, ending: Ending) -> int:
+    ending.log_is_json = config.log_is_json(arguments.log)
+    ending.quiet = bool(arguments.quiet or config.switch_from_environment("quiet"))
+    logs.open_log(as_json=ending.log_is_json, origin=config.origin(arguments.source), quiet=ending.quiet)
     given = {name: value for name in config.OPTIONS if (value := getattr(arguments, name)) is not None}
     for name, value in given.items():
         given[name] = config.parse_value(name, value, called=config.option_name(name))
@@ -80,22 +89,20 @@ def _run(arguments: argparse.Namespace, stop: Stop, ending: Ending) -> int:
         )
     store = arguments.store or config.text_from_environment("store")
     ending.as_json = bool(arguments.json or config.switch_from_environment("json"))
-    ending.quiet = bool(arguments.quiet or config.switch_from_environment("quiet"))
     options = [given, config.options_from_environment()]
     shard = config.shard_index()
-
-    import logging
 
     from embedder import runner
     from embedder.progress import open_progress
 
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("botocore").setLevel(logging.WARNING)
-    progress = open_progress(quiet=ending.quiet)
+    progress = ending.progress = open_progress(
+        quiet=ending.quiet, as_json=ending.log_is_json, deployment=config.deployment()
+    )
     try:
         report = runner.run(source, store, options, progress=progress, begun=ending.begun, stop=stop, shard=shard)
-    finally:
-        progress.close()
+    except BaseException:
+        progress.close(None)
+        raise
     ending.tell(report)
     if stop.signalled():
         # A thread may still be waiting for a network that does not answer; nobody waits for it.
@@ -110,6 +117,8 @@ class Ending:
         self.stop = stop
         self.as_json = False
         self.quiet = False
+        self.log_is_json = False
+        self.progress: AnyProgress | None = None
         self.report_so_far: Callable[[], Report] | None = None
         self.told = threading.Lock()
 
@@ -129,11 +138,14 @@ class Ending:
         if self.report_so_far:
             self._print(self.report_so_far())
         elif not self.quiet:
-            print("embedder run: stopped before the first image", file=sys.stderr)
+            logs.complain("embedder run", "stopped before the first image")
         os._exit(exit_codes.SIGNAL_BASE + (self.stop.signal or 0))
 
     def _print(self, report: Report) -> None:
-        if not self.quiet:
+        if self.progress:
+            # A run that never began brings the report of an earlier attempt, which has been counted by that one.
+            self.progress.close(report, counted=self.report_so_far is None)
+        if not self.quiet and not self.log_is_json:
             print(report.summary(), file=sys.stderr if self.as_json else sys.stdout)
         if self.as_json:
             print(json.dumps(report.as_json()))

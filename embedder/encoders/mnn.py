@@ -6,6 +6,7 @@ imported. It is never imported here: the converter is called where it is impleme
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Iterator
@@ -107,6 +108,7 @@ def _quiet() -> Iterator[None]:
         os.dup2(nowhere, 1)
         yield
     finally:
+        ctypes.CDLL(None).fflush(None)  # what C holds back would come at the end, after our report
         os.dup2(kept, 1)
         os.close(kept)
         os.close(nowhere)

@@ -6,6 +6,7 @@
     batch.py         Batch's scheduler: every child a real `embedder run`
     retry_rules.py   evaluateOnExit, as Batch documents it
     books.py         does every image have exactly one right vector, or a reason?
+    logbook.py       the same from nothing but the workers' log lines
     story.py         all of it in order, told to a person
 
 Nothing in `submitter/` and `embedder/` knows of this.

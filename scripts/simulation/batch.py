@@ -17,6 +17,7 @@ from moto.batch.models import batch_backends
 
 from scripts.simulation.cloud import ROOT, Cloud
 from scripts.simulation.gateway import Call, CallerGoneError
+from scripts.simulation.logbook import last_words
 from scripts.simulation.retry_rules import Ending, decide
 
 if TYPE_CHECKING:
@@ -228,5 +229,4 @@ def _told(attempt: Attempt, again: bool) -> str:
     decision = f"the retry rules say: {'try again' if again else 'give up'}"
     if ending.exit_code is None:
         return f"{ending.status_reason} — {decision}"
-    said = attempt.log.read_text(errors="replace").strip().split("\n")
-    return f"exit code {ending.exit_code} — {decision}. Its last words: {said[-1]}"
+    return f"exit code {ending.exit_code} — {decision}. Its last words: {last_words(attempt.log)}"

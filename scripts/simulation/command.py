@@ -50,7 +50,7 @@ def _tell(given: argparse.Namespace, photographs: dict[str, bytes], folder: Path
         _say("Lambda is AWS's runtime client; every Batch child is a real `embedder run`")
         _say(f"the workers' weights: {given.weights}" + _warning(given.weights))
         size = _batch_size(given.shard_size)
-        cloud.create({"EMBEDDER_WEIGHTS": given.weights, "EMBEDDER_BATCH_SIZE": str(size), "EMBEDDER_QUIET": "true"})
+        cloud.create({"EMBEDDER_WEIGHTS": given.weights, "EMBEDDER_BATCH_SIZE": str(size)})
         story = Story(cloud=cloud, folder=folder, shard_size=given.shard_size, say=_say)
         outcome = story.tell(photographs, chaos_for(list(photographs), given.shard_size) if given.chaos else None)
     return not outcome.problems

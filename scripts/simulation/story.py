@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.simulation import runtime_api
+from scripts.simulation import logbook, runtime_api
 from scripts.simulation.batch import AT_ONCE, Child, Say, Scheduler
 from scripts.simulation.books import problems
 from scripts.simulation.cloud import ROOT, Cloud
@@ -92,12 +92,17 @@ class Story:
             children=children,
             status=status,
             verdict=verdict,
-            problems=problems(cloud, answer["run_uri"]) + _disagreement(status, verdict),
+            problems=[
+                *problems(cloud, answer["run_uri"]),
+                *_disagreement(status, verdict),
+                *logbook.problems(children, status),
+            ],
         )
         if chaos:
             self._retry(outcome, chaos, photographs, scheduler)
         self._show_vectors()
         self._show_requests(children, len(photographs))
+        self._show_log(children)
         self._close(outcome)
         return outcome
 
@@ -128,6 +133,7 @@ class Story:
         outcome.retry_children = scheduler.run(outcome.retry["jobs"])
         outcome.retry_status = self._ask("status", outcome.retry["run_uri"])
         outcome.problems += problems(self.cloud, outcome.retry["run_uri"])
+        outcome.problems += logbook.problems(outcome.retry_children, outcome.retry_status)
 
     def _ask(self, command: str, run_uri: str) -> dict[str, Any]:
         """Run a command of `submitter` as a person does, show it, and return its JSON."""
@@ -170,6 +176,15 @@ class Story:
         for who, counts in {"the Lambda, asked twice": self.cloud.counts("lambda"), "the workers": workers}.items():
             listed = ", ".join(f"{count} {operation}" for operation, count in sorted(counts.items()))
             self.say(f"{who}, for {images} images in shards of {self.shard_size}: {listed}")
+
+    def _show_log(self, children: Sequence[Child]) -> None:
+        """The last line of one worker, and what CloudWatch would show of all."""
+        self._heading("The log")
+        last = logbook.read(children[-1].attempts[-1].log)[-1]
+        shown = {name: last[name] for name in ("time", "level", "message", "run", "shard", "attempt") if name in last}
+        self.say(f"a worker's last line begins {json.dumps(shown)}")
+        found = logbook.totals(children)
+        self.say("sums of the metrics: " + ", ".join(f"{name} {found[name]:g}" for name in logbook.COUNTS))
 
     def _close(self, outcome: Outcome) -> None:
         self._heading("The books")

@@ -191,14 +191,14 @@ def test_weights_that_are_none(folder: Path) -> None:
     import torch
 
     (folder / "w.pth").write_bytes(b"not weights")
-    assert "w.pth is not a state dict" in refused("run", "images", "--weights", "w.pth")
+    assert "w.pth is not a state dict" in refused("run", "images", "--quiet", "--weights", "w.pth")
     (folder / "w.pth").write_bytes(pickle.dumps({"a": 1}))
-    assert "w.pth is not a state dict" in refused("run", "images", "--weights", "w.pth")
+    assert "w.pth is not a state dict" in refused("run", "images", "--quiet", "--weights", "w.pth")
     torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, folder / "w.pth")
-    assert "do not fit resnet18" in refused("run", "images", "--weights", "w.pth")
+    assert "do not fit resnet18" in refused("run", "images", "--quiet", "--weights", "w.pth")
     (folder / "w.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
-    assert "w.safetensors is not a state dict" in refused("run", "images", "--weights", "w.safetensors")
-    assert "the weights nowhere.pth cannot be read" in refused("run", "images", "--weights", "nowhere.pth")
+    assert "w.safetensors is not a state dict" in refused("run", "images", "--quiet", "--weights", "w.safetensors")
+    assert "the weights nowhere.pth cannot be read" in refused("run", "images", "--quiet", "--weights", "nowhere.pth")
 
 
 def test_unreachable_published_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

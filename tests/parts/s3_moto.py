@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from moto.server import ThreadedMotoServer
 @contextmanager
 def serving() -> Iterator[str]:
     """The endpoint of a server that is gone after the block; its Batch keeps jobs but starts no container."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # its requests are no log lines of the program's
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

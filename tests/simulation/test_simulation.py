@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.simulation import runtime_api
+from scripts.simulation import logbook, runtime_api
 from scripts.simulation.batch import Attempt
 from scripts.simulation.books import problems
 from scripts.simulation.cloud import ROOT, Cloud, open_cloud
 from scripts.simulation.story import Chaos, Outcome, Story, chaos_for
 from submitter.manifest import RunLocation
 from tests.cli import Cli, Result
+from tests.embedder import emf
 from tests.photographs import write_photos
 
 SHARD_SIZE = 6
@@ -166,6 +167,26 @@ def failures_are_written_before_the_report_which_comes_last(told: Told, _cli: Cl
 
 def attempt_calls(told: Told, attempt: Attempt) -> list:
     return told.cloud.calls_of(attempt.caller)
+
+
+@part
+def the_log_alone_balances_too(told: Told, _cli: Cli) -> None:
+    """Every line names its worker, and a dashboard's sums are the run's figures."""
+    children = told.outcome.children
+    assert logbook.problems(children, told.outcome.status) == []
+    for child in children:
+        for attempt in child.attempts:
+            for line in logbook.read(attempt.log):
+                assert (line["run"], line["shard"]) == (told.run.run_id, child.index)
+                if "_aws" in line:
+                    emf.check(dict(line))
+    # What the reclaimed worker stored in its last seconds it could not tell; its successor found it.
+    assert logbook.totals(children) == logbook.metrics(
+        [line for child in children for line in logbook.read(child.attempts[-1].log)]
+    )
+    assert logbook.totals(children)["Embedded"] + logbook.totals(children)["Skipped"] == IMAGES - 2
+    wrong = {**told.outcome.status, "embedded": 0}
+    assert any("the log's Embedded are" in each for each in logbook.problems(children, wrong))
 
 
 @part

@@ -1,0 +1,66 @@
+"""Log lines: text for a person, JSON where a machine gathers the lines of many workers.
+
+In JSON every line says which run, shard and attempt it is of, whoever wrote it: our progress, a library's
+warning, the sentence that ends a command, or a bug with its traceback. Such a line is one line, whatever
+is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from embedder.config import Origin
+
+logger = logging.getLogger("embedder")
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one JSON object; `extra={"fields": {…}}` adds members of its own to it.
+
+    Args:
+        origin: goes into every line.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        super().__init__()
+        self.origin = origin.as_json()
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {"time": time.replace("+00:00", "Z"), "level": record.levelname}
+        line |= {"message": record.getMessage(), "logger": record.name, **self.origin}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        fields: Mapping[str, Any] = getattr(record, "fields", {})
+        return json.dumps({**line, **fields}, default=str)
+
+
+def open_log(*, as_json: bool, origin: Origin, quiet: bool = False) -> None:
+    """Send log lines to stderr, in place of where they went before.
+
+    Args:
+        quiet: only warnings and errors.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(origin) if as_json else logging.Formatter("%(asctime)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING if quiet else logging.INFO, force=True)
+    logging.captureWarnings(as_json)
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+
+
+def is_json() -> bool:
+    """Whether log lines are JSON now."""
+    return any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers)
+
+
+def complain(program: str, sentence: str) -> None:
+    """Say in one sentence why a command ends."""
+    if is_json():
+        logger.error("%s: %s", program, sentence)
+    else:
+        print(f"{program}: {sentence}", file=sys.stderr)
