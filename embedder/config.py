@@ -105,8 +105,8 @@ class RunOptions:
     device: str = _option("auto", _choice("auto", "cpu", "cuda"), "where the model runs (default: cuda when present)")
     engine: str = _option(
         "auto",
-        _choice("auto", "torch", "mnn", "openvino"),
-        "what runs the model (default: the fastest that is installed and agrees with torch)",
+        _choice("auto", "torch", "mnn", "openvino", "openvino-half"),
+        "what runs the model (default: the fastest that is installed and agrees with torch to the last digits)",
     )
     batch_size: int | None = _option(
         None, _positive, "images per call of the model (default: by engine and device)", "N"

@@ -38,6 +38,9 @@ LEAST_COSINE_ON_GPU = 0.999
 PACKAGES = {"mnn": ("MNN", "mnn"), "openvino": ("openvino", "openvino")}
 """Engine → the module and the distribution it needs, the usually fastest first."""
 
+HALF = "-half"
+"""At the end of an engine's name: in half precision, which is only done when asked for."""
+
 TIMED_PASSES = 3
 """How often each engine encodes the golden pictures when the fastest is looked for."""
 
@@ -55,7 +58,7 @@ def open_encoder(model: Model, weights: Weights, *, engine: str, device: str, ba
     """Load a model into the engine asked for, or into the fastest for `auto`.
 
     Args:
-        engine: `auto`, `torch`, `mnn` or `openvino`.
+        engine: `auto`, `torch`, `mnn`, `openvino` or `openvino-half`.
         device: `auto`, `cpu` or `cuda`.
         batch_size: the most pictures that one `encode` will be given, where that is settled already.
 
@@ -101,10 +104,11 @@ def _has_cuda() -> bool:
 
 
 def _opened(engine: str, prepared: Prepared) -> Encoder:
-    module, _ = PACKAGES[engine]
+    extra = engine.removesuffix(HALF)
+    module, _ = PACKAGES[extra]
     if not find_spec(module):
         raise ConfigurationError(
-            f"--engine {engine} is not installed: pip install 'embedder[{engine}]', or use --engine torch"
+            f"--engine {engine} is not installed: pip install 'embedder[{extra}]', or use --engine torch"
         )
     if engine == "mnn":
         from embedder.encoders.mnn import MNNEncoder
@@ -112,7 +116,7 @@ def _opened(engine: str, prepared: Prepared) -> Encoder:
         return MNNEncoder(prepared)
     from embedder.encoders.openvino import OpenVINOEncoder
 
-    return OpenVINOEncoder(prepared)
+    return OpenVINOEncoder(prepared, half=engine.endswith(HALF))
 
 
 def _proven(encoder: Encoder, prepared: Prepared, least: float = LEAST_COSINE) -> Encoder:

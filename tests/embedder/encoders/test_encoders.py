@@ -76,3 +76,11 @@ def test_what_it_says_of_itself(engine: Encoder) -> None:
 def test_a_device_that_is_not_there_is_refused(weights: Path) -> None:
     with pytest.raises(ConfigurationError, match="--device cuda: torch finds no CUDA device"):
         open_encoder(MODEL, find_weights(str(weights), MODEL), engine="torch", device="cuda")
+
+
+def test_half_precision_keeps_the_direction_and_is_never_taken_unasked(pixels: np.ndarray, weights: Path) -> None:
+    half = open_encoder(MODEL, find_weights(str(weights), MODEL), engine="openvino-half", device="cpu")
+    assert half.engine == "openvino-half"
+    for row, picture in zip(half.encode(pixels), pixels, strict=True):
+        assert reference.cosine(row, expected(picture, weights)) > 0.9999
+    assert half.engine not in installed_engines()
