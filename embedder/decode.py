@@ -53,6 +53,13 @@ so that resizing the cropped part alone differs by one level here and there (rel
 RESIZED_PIXELS = 1 << 24
 """More than any resized image has."""
 
+TILE = 1024
+"""Side of the parts in which pictures are converted to RGB, so that what is between takes no memory to speak of."""
+
+PIXEL_BYTES = {"JPEG": 8, "MPO": 8, "WEBP": 20, "AVIF": 16}
+OTHER_PIXEL_BYTES = 12
+"""What a pixel takes at the most while it is decoded, converted and turned, as measured: see docs/reliability.md."""
+
 Reserve = Callable[[int], AbstractContextManager[None]]
 """Takes a number of bytes and holds them against a memory budget while its context lasts."""
 
@@ -113,16 +120,11 @@ class Decoder:
                 "TooManyPixels",
                 f"{width} x {height} is more than {self.max_pixels:,} pixels (--max-pixels)",
             )
+        full_size = image.size
         self._draft(image)
-        width, height = image.size
-        # The decoded picture, and as much again for a converted or turned copy of it.
-        with self.reserve(width * height * 8):
-            if image.format in JPEGS:
-                loaded = jpeg.decode(data, image)
-            else:
-                loaded = image
-                loaded.load()
-            upright = to_rgb(loaded)
+        with self.reserve(_bytes_needed(image, full_size)):
+            # Nothing but the picture as it is now is kept: a JPEG's is freed once it is RGB.
+            upright = to_rgb(jpeg.decode(data, image) if image.format in JPEGS else _loaded(image))
             orientation = _orientation(image)  # a PNG may have it behind the pixels
             if orientation in UPRIGHT:
                 upright = upright.transpose(UPRIGHT[orientation])
@@ -154,22 +156,50 @@ class Decoder:
         return image.resize((crop, crop), filter, box=(left * x, top * y, right, bottom))
 
 
+def _loaded(image: Image.Image) -> Image.Image:
+    image.load()
+    return image
+
+
+def _bytes_needed(image: Image.Image, full_size: tuple[int, int]) -> int:
+    """The memory that decoding takes at its peak; a progressive JPEG is held as a whole, at whatever scale."""
+    width, height = image.size
+    needed = width * height * PIXEL_BYTES.get(image.format or "", OTHER_PIXEL_BYTES)
+    if image.info.get("progressive"):
+        needed += full_size[0] * full_size[1] * 2 * len(image.getbands())
+    return needed
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Render any image as opaque 8-bit RGB, transparency on white.
 
     Raises:
         ImageError: the image is in a colour space that has no defined rendering here.
     """
-    if image.mode.startswith("I;16"):
-        image = _from_16_bit(image)
-    if image.mode == "RGB" and "transparency" not in image.info:
+    render = _rendering(image)
+    if render is None:
         return image
+    width, height = image.size
+    rgb = Image.new("RGB", image.size)
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            box = (left, top, min(left + TILE, width), min(top + TILE, height))
+            rgb.paste(render(image.crop(box)), box)
+    return rgb
+
+
+def _rendering(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
+    """How each part of an image becomes RGB; None where it is that already."""
+    if image.mode.startswith("I;16"):
+        return _from_16_bit
     if image.has_transparency_data:
-        return _on_white(image)
+        return _on_white
+    if image.mode == "RGB":
+        return None
     if image.mode in ("I", "F"):
-        return image.convert("L").convert("RGB")
+        return lambda part: part.convert("L").convert("RGB")
     if image.mode in ("1", "L", "P", "CMYK", "YCbCr", "HSV", "RGBX"):
-        return image.convert("RGB")
+        return lambda part: part.convert("RGB")
     raise ImageError("UnknownMode", f"pictures in mode {image.mode} are not supported; save it as RGB")
 
 
@@ -178,10 +208,9 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.uint32)
     grey = ((values + 128) // 257).astype(np.uint8)
     transparent = image.info.get("transparency")
-    if not isinstance(transparent, int):
-        return Image.fromarray(grey)
-    alpha = np.where(values == transparent, 0, 255).astype(np.uint8)
-    return Image.fromarray(np.dstack([grey, alpha]))
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return Image.fromarray(grey).convert("RGB")
 
 
 def _on_white(image: Image.Image) -> Image.Image:

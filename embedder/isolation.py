@@ -39,6 +39,9 @@ ORPHAN_SECONDS = int(DECODE_SECONDS) + 10
 FREE_BYTES = 64 << 20
 """Decoding that needs less than this does not ask for it: an eight-megapixel photograph."""
 
+ALL_MEMORY = 1 << 62
+"""Asking for more than there is means all of it: nobody else then decodes a large image."""
+
 PIPE_BYTES = 1 << 20
 """Room in a pipe, where the system allows it, so that most images cross in one piece."""
 
@@ -75,13 +78,28 @@ class IsolatedDecoder:
         Raises:
             ImageError: it is no whole image, is too large, or crashes or hangs its decoder.
         """
+        try:
+            return self._decode(data, self.reserve)
+        except _KilledError:
+            # Nobody kills a decoder but the kernel, for want of memory, which others may have used up.
+            with self.reserve(ALL_MEMORY):
+                try:
+                    return self._decode(data, lambda _: contextlib.nullcontext())
+                except _KilledError:
+                    message = "its decoder was killed twice, the second time alone: it needs more memory than there is"
+                    raise ImageError("Crashed", message) from None
+
+    def _decode(self, data: bytes, reserve: Reserve) -> Pixels:
         child = self._child()
         try:
-            kind, answer = child.ask(data, self.reserve)
+            kind, answer = child.ask(data, reserve)
         except (BrokenPipeError, EOFError):
             if self.closed:
                 raise RuntimeError("the run has ended meanwhile") from None
-            raise ImageError("Crashed", f"its decoder crashed ({child.ending()})") from None
+            ending = child.ending()
+            if ending == "SIGKILL":
+                raise _KilledError from None
+            raise ImageError("Crashed", f"its decoder crashed ({ending})") from None
         except TimeoutError:
             child.process.kill()
             raise ImageError("TooSlow", f"its decoder was stopped after {DECODE_SECONDS:.0f} seconds") from None
@@ -108,6 +126,10 @@ class IsolatedDecoder:
                 child = self.local.child = _Child(self.settings)
                 self.children.append(child)
         return child
+
+
+class _KilledError(Exception):
+    """The child was killed from outside."""
 
 
 class _Child:
@@ -207,9 +229,10 @@ def _hush() -> None:
 
 
 def _send(pipe: IO[bytes], kind: bytes, body: bytes) -> None:
-    rest = memoryview(HEADER.pack(kind, len(body)) + body)
-    while rest:
-        rest = rest[pipe.write(rest) :]
+    for part in (HEADER.pack(kind, len(body)), body):
+        rest = memoryview(part)
+        while rest:
+            rest = rest[pipe.write(rest) :]
 
 
 def _widen(pipe: IO[bytes]) -> None:

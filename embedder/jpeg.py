@@ -47,7 +47,7 @@ def decode(data: bytes, image: Image.Image) -> Image.Image:
             raise ImageError("Corrupt", str(error)) from None
         pixels = _decode(data, image, full, strict=False)
     if image.mode == "CMYK":
-        pixels = np.invert(pixels)  # who writes CMYK writes it inverted, as Adobe does
+        np.invert(pixels, out=pixels)  # who writes CMYK writes it inverted, as Adobe does
     return Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels, image.mode)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,8 @@ from embedder.decode import Decoder
 from embedder.errors import ImageError
 from embedder.isolation import IsolatedDecoder
 from embedder.models import IMAGENET_PRESET
+from embedder.parallel import Budget
+from embedder.records import Pixels
 
 SABOTAGED = """
 import json, os, signal, sys, time
@@ -26,31 +31,41 @@ decode = Decoder.decode
 def sabotaged(self, data):
     if data == b"crash": os.kill(os.getpid(), signal.SIGSEGV)
     if data == b"hang": time.sleep(60)
+    if data.startswith(b"kill") and (data == b"kill" or not os.path.exists(data[5:])):
+        data == b"kill" or open(data[5:], "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if data.startswith(b"kill "): data = PHOTO
     return decode(self, data)
 Decoder.decode = sabotaged
 isolation.serve()
 """
 
 
-@pytest.fixture
-def decoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[IsolatedDecoder]:
-    """A pool whose decoder crashes on `crash` and hangs on `hang`."""
-    monkeypatch.setattr(isolation, "START", SABOTAGED)
-    opened = IsolatedDecoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS, reserve=lambda _: nullcontext())
-    yield opened
-    opened.close()
-
-
-def photo(side: int = 300) -> bytes:
-    pixels = np.random.default_rng(5).integers(0, 256, (side, side + 50, 3), dtype=np.uint8)
+def photo(side: int = 300, seed: int = 5) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side + 50, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
 
 
+def expected(data: bytes) -> Pixels:
+    return Decoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS).decode(data)
+
+
+@pytest.fixture
+def decoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[IsolatedDecoder]:
+    """A pool whose decoder crashes on `crash`, hangs on `hang` and is killed on `kill`.
+
+    `kill PATH` kills it once, which the file at PATH then says, and is a photograph afterwards.
+    """
+    monkeypatch.setattr(isolation, "START", SABOTAGED.replace("PHOTO", repr(photo(30))))
+    opened = IsolatedDecoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS, reserve=Budget(1 << 30).reserve)
+    yield opened
+    opened.close()
+
+
 def test_the_pixels_are_the_decoders(decoder: IsolatedDecoder) -> None:
-    expected = Decoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS).decode(photo())
-    assert (decoder.decode(photo()) == expected).all()
+    assert (decoder.decode(photo()) == expected(photo())).all()
 
 
 def test_a_crash_is_that_images_failure_and_the_next_is_decoded(decoder: IsolatedDecoder) -> None:
@@ -59,6 +74,58 @@ def test_a_crash_is_that_images_failure_and_the_next_is_decoded(decoder: Isolate
             decoder.decode(b"crash")
         assert caught.value.error == "Crashed"
         assert decoder.decode(photo()).shape == (224, 224, 3)
+
+
+def test_who_is_killed_for_want_of_memory_is_tried_again_alone(
+    decoder: IsolatedDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    reserve = decoder.reserve
+
+    @contextmanager
+    def noted(wanted: int) -> Iterator[None]:
+        held.append(wanted)
+        with reserve(wanted):
+            yield
+
+    monkeypatch.setattr(decoder, "reserve", noted)
+    assert (decoder.decode(f"kill {tmp_path / 'once'}".encode()) == expected(photo(30))).all()
+    assert held == [isolation.ALL_MEMORY]
+    with pytest.raises(ImageError, match="killed twice") as caught:
+        decoder.decode(b"kill")
+    assert (caught.value.error, caught.value.transient) == ("Crashed", False)
+    assert (decoder.decode(photo()) == expected(photo())).all()
+
+
+def test_crashes_beside_each_other_harm_no_neighbour(decoder: IsolatedDecoder, tmp_path: Path) -> None:
+    good = {photo(60, seed): expected(photo(60, seed)) for seed in range(6)}
+    killed = [f"kill {tmp_path / str(number)}".encode() for number in range(4)]
+    work = [*good, b"crash", *good, *killed, b"kill", *good, b"crash", b"<html>", *good, b"crash"] * 2
+
+    def outcome(data: bytes) -> str:
+        try:
+            found = decoder.decode(data)
+        except ImageError as error:
+            return error.error
+        wanted = good[data] if data in good else expected(photo(30))
+        return "right" if (found == wanted).all() else "wrong"
+
+    with ThreadPoolExecutor(4) as threads:
+        found = Counter(zip(work, threads.map(outcome, work), strict=True))
+    assert {outcome for data, outcome in found if data in good or data in killed} == {"right"}
+    assert found[b"crash", "Crashed"] == 6
+    assert found[b"kill", "Crashed"] == 2
+    assert found[b"<html>", "NotAnImage"] == 2
+
+
+def test_what_a_decoder_prints_is_seen_by_nobody(decoder: IsolatedDecoder, capfd: pytest.CaptureFixture[str]) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (50, 50)).save(buffer, "TIFF", compression="tiff_lzw")
+    broken = bytearray(buffer.getvalue())
+    broken[8:40] = bytes(32)  # libtiff complains on stderr
+    with pytest.raises(ImageError):
+        decoder.decode(bytes(broken))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_hang_ends(decoder: IsolatedDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +156,7 @@ def test_a_large_image_asks_before_it_takes_memory() -> None:
         opened.decode(photo())
         assert asked == []
         opened.decode(photo(3000))
-        assert asked == [3000 * 3050 * 8]
+        assert asked == [3000 * 3050 * 12]
     finally:
         opened.close()
 
