@@ -94,7 +94,9 @@ def _option(default: Any, parse: Callable[[str], Any], help: str, metavar: str |
 class RunOptions:
     """The options of `embedder run`; the names are those of the command line with `_` for `-`."""
 
-    model: str = _option("resnet18", str, "the torchvision backbone (default: resnet18)", "NAME")
+    model: str = _option(
+        "resnet18", str, "any classification model of torchvision, without its classifier (default: resnet18)", "NAME"
+    )
     weights: str = _option(
         "default",
         str,

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import re
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from importlib.metadata import version
+from pathlib import Path
 from typing import Literal
 
+from embedder.atomic import replacing
+from embedder.config import cache_folder
 from embedder.errors import ConfigurationError
 
 PREPROCESSING_VERSION = "pre1"
@@ -32,7 +40,7 @@ class Model:
     url: str
     """Where torchvision publishes the default weights."""
     digest: str
-    """The first eight hex digits of that file's SHA-256, as in its name."""
+    """The first hex digits of that file's SHA-256, as in its name: eight, or a few more."""
     dimension: int
     preprocessing: Preprocessing
 
@@ -45,31 +53,89 @@ IMAGENET_PRESET = Preprocessing(
     std=(0.229, 0.224, 0.225),
 )
 
-MODELS = {
-    model.name: model
-    for model in (
-        Model(
-            name="resnet18",
-            url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
-            digest="f37072fd",
-            dimension=512,
-            preprocessing=IMAGENET_PRESET,
-        ),
-    )
-}
+RESNET18 = Model(
+    name="resnet18",
+    url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
+    digest="f37072fd",
+    dimension=512,
+    preprocessing=IMAGENET_PRESET,
+)
+"""The default, known without asking: what reads, or has nothing to do, starts without torch."""
 
 
 def find_model(name: str) -> Model:
     """Return the model of that name.
 
+    What torchvision says of a model other than the default is kept in the cache, so that it is asked once.
+
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: torchvision has no such classification model, or it cannot be used here.
     """
+    if name == RESNET18.name:
+        return RESNET18
+    kept = _kept_in(name)
+    found = _read(kept) if kept else None
+    if found is None:
+        found = _ask_torchvision(name)
+        if kept:
+            _keep(found, kept)
+    return found
+
+
+def _kept_in(name: str) -> Path | None:
+    folder = cache_folder()
+    if folder is None or not re.fullmatch(r"\w+", name):
+        return None
+    return folder / "models" / f"{name}-torchvision-{version('torchvision')}.json"
+
+
+def _read(path: Path) -> Model | None:
+    """The model that was kept there; None if there is none, or something else."""
     try:
-        return MODELS[name]
-    except KeyError:
-        known = ", ".join(sorted(MODELS))
-        raise ConfigurationError(f"there is no model {name!r}; the models are: {known}") from None
+        found = json.loads(path.read_text())
+        shape = found.pop("preprocessing")
+        shape |= {name: tuple(shape[name]) for name in ("mean", "std")}
+        return Model(**found, preprocessing=Preprocessing(**shape))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return None
+
+
+def _keep(model: Model, path: Path) -> None:
+    with suppress(OSError):  # a cache that cannot be written: then torchvision is asked every time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            part.write_text(json.dumps(asdict(model)))
+
+
+def _ask_torchvision(name: str) -> Model:
+    from embedder import backbones  # brings torch
+
+    known = backbones.names()
+    if name not in known:
+        close = get_close_matches(name.lower(), known, n=4, cutoff=0.5)
+        raise ConfigurationError(
+            f"there is no model {name!r}; "
+            + (f"close to it are: {', '.join(close)}" if close else f"torchvision has: {', '.join(known)}")
+        )
+    published = backbones.published_weights(name)
+    digest = re.search(r"-([0-9a-f]{8,})\.pth$", published.url)
+    preset = published.transforms()
+    interpolation = preset.interpolation.value
+    if digest is None or len(preset.resize_size) != 1 or interpolation not in ("bilinear", "bicubic"):
+        raise ConfigurationError(f"the preprocessing of {name} in this torchvision is of a kind not known here")
+    return Model(
+        name=name,
+        url=published.url,
+        digest=digest[1],
+        dimension=backbones.build(name).dimension,
+        preprocessing=Preprocessing(
+            resize=preset.resize_size[0],
+            crop=preset.crop_size[0],
+            interpolation=interpolation,
+            mean=tuple(preset.mean),
+            std=tuple(preset.std),
+        ),
+    )
 
 
 def fingerprint(model: Model, digest: str, dtype: str, *, normalize: bool) -> str:

@@ -29,7 +29,7 @@ logger = logging.getLogger("embedder")
 DEFAULT = "default"
 RANDOM = "random"
 DIGITS = 8
-"""Hex digits of SHA-256 in a fingerprint, as many as torchvision puts into its file names."""
+"""Hex digits of SHA-256 in a fingerprint, as many as torchvision puts into most of its file names."""
 
 DOWNLOAD_TIMEOUT = 20
 """Seconds without a byte."""
@@ -50,7 +50,7 @@ def find_weights(choice: str, model: Model) -> Weights:
         ConfigurationError: there is no such file.
     """
     if choice == DEFAULT:
-        return Weights(choice, model.digest)
+        return Weights(choice, model.digest[:DIGITS])
     if choice == RANDOM:
         return Weights(choice, RANDOM)
     try:

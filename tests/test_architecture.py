@@ -24,7 +24,8 @@ ARROWS = {
     "atomic": "",
     "config": "errors",
     "cores": "",
-    "models": "errors",
+    "backbones": "",
+    "models": "errors atomic config backbones",
     "aws": "errors",
     # The stages. They may use what is shared, and never each other.
     "sources": "SHARED",
@@ -32,7 +33,7 @@ ARROWS = {
     "decode": "SHARED jpeg",
     "isolation": "SHARED decode",
     "weights": "SHARED",
-    "encoders": "SHARED weights",
+    "encoders": "SHARED weights backbones",
     "stores": "SHARED",
     # The books.
     "ledger": "SHARED",
@@ -63,7 +64,7 @@ A room imports only rooms above it, so there is no circle. A new room has to be 
 """
 
 HEAVY = {"torch", "torchvision"}
-TORCH_ROOMS = {"encoders.pytorch", "encoders.cuda"}
+TORCH_ROOMS = {"backbones", "encoders.pytorch", "encoders.cuda"}
 """The only modules that import torch when they are imported."""
 
 MOST_LINES = 350

@@ -45,8 +45,8 @@ TIMED_PASSES = 3
 """How often each engine encodes the golden pictures when the fastest is looked for."""
 
 
-class DisagreementError(ConfigurationError):
-    """An engine does not give the reference's vectors on this machine."""
+class UnusableError(ConfigurationError):
+    """An engine cannot run this model on this machine, or does not give the reference's vectors."""
 
 
 def installed_engines() -> list[str]:
@@ -77,7 +77,7 @@ def open_encoder(model: Model, weights: Weights, *, engine: str, device: str, ba
         return TorchEncoder(model, weights)
     with Prepared.open(model, weights) as prepared:
         if engine != "auto":
-            return _proven(_opened(engine, prepared), prepared)
+            return _usable(engine, prepared)
         return _fastest(prepared)
 
 
@@ -119,16 +119,35 @@ def _opened(engine: str, prepared: Prepared) -> Encoder:
     return OpenVINOEncoder(prepared, half=engine.endswith(HALF))
 
 
+def _usable(engine: str, prepared: Prepared) -> Encoder:
+    """Open an engine and prove it.
+
+    Raises:
+        UnusableError: it does not work, or not as the reference does.
+    """
+    try:
+        return _proven(_opened(engine, prepared), prepared)
+    except EmbedderError:
+        raise
+    # Whatever a third-party engine raises on a processor or a model it does not know.
+    except Exception as error:
+        said = str(error).strip().split("\n")[0][:200]
+        raise UnusableError(
+            f"the engine {engine} cannot run {prepared.model.name} here: {type(error).__name__}: {said}; use "
+            "--engine torch"
+        ) from error
+
+
 def _proven(encoder: Encoder, prepared: Prepared, least: float = LEAST_COSINE) -> Encoder:
     """Return the encoder if it gives the reference's vectors.
 
     Raises:
-        DisagreementError: it does not.
+        UnusableError: it does not.
     """
     pixels, expected = prepared.golden()
     worst = float(cosines(encoder.encode(pixels), expected).min())
     if not worst >= least:  # also when it is not a number
-        raise DisagreementError(
+        raise UnusableError(
             f"the engine {encoder.engine} does not agree with torch on this machine (cosine {worst:.5f}, needed "
             f"{least}); use --engine torch --device cpu"
         )
@@ -170,14 +189,9 @@ def _fastest(prepared: Prepared) -> Encoder:
 def _candidate(engine: str, prepared: Prepared) -> Encoder | None:
     """Open one engine; that it does not work here is no error, since another will."""
     try:
-        return _proven(_opened(engine, prepared), prepared)
-    except DisagreementError as error:
-        logger.warning("%s", error)
-    except EmbedderError:
-        raise  # the weights cannot be had: no engine will do
-    # Whatever a third-party engine raises on a processor or a model it does not know.
-    except Exception as error:
-        logger.warning("the engine %s is passed over: %s: %s", engine, type(error).__name__, error)
+        return _usable(engine, prepared)
+    except UnusableError as error:
+        logger.warning("passed over: %s", error)
     return None
 
 

@@ -89,7 +89,7 @@ class Prepared:
         from embedder.encoders.pytorch import NormalizedBackbone
 
         example = torch.zeros(2, 3, self.model.preprocessing.crop, self.model.preprocessing.crop)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _spelt_out_attention():
             # The TorchScript exporter needs no further package; that it is the older one is no news.
             warnings.simplefilter("ignore")
             torch.onnx.export(
@@ -101,6 +101,19 @@ class Prepared:
                 dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
                 dynamo=False,
             )
+
+
+@contextmanager
+def _spelt_out_attention() -> Iterator[None]:
+    """Have transformers compute attention step by step: torch's kernel for all of it has no name in ONNX."""
+    from torch.backends import mha
+
+    before = mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        mha.set_fastpath_enabled(before)
 
 
 def golden_pictures(side: int) -> Pixels:

@@ -6,9 +6,9 @@ import logging
 
 import numpy as np
 import torch
-import torchvision
 from torch import nn
 
+from embedder import backbones
 from embedder.cores import usable_cores
 from embedder.errors import ConfigurationError
 from embedder.models import Model
@@ -17,7 +17,6 @@ from embedder.weights import Weights, load_state_dict
 
 logger = logging.getLogger("embedder")
 
-RANDOM_SEED = 0
 BATCH = 16
 
 
@@ -28,31 +27,16 @@ def build_backbone(model: Model, weights: Weights) -> nn.Module:
         ConfigurationError: the weights cannot be had or do not fit.
     """
     state = load_state_dict(weights, model)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RANDOM_SEED)
-        module: nn.Module = torchvision.models.get_model(model.name, weights=None)
-    module.fc = nn.Identity()
+    backbone = backbones.build(model.name)
     if state is not None:
-        # The classifier may be missing or fitted to other classes; it is not used.
-        backbone = {name: value for name, value in state.items() if not name.startswith("fc.")}
-        _load_into(module, backbone, model, weights)
-    return module.eval().requires_grad_(False)
-
-
-def _load_into(module: nn.Module, state: dict[str, torch.Tensor], model: Model, weights: Weights) -> None:
-    expected = module.state_dict()
-    # Old files lack this counter, which only training uses.
-    missing = [name for name in expected if name not in state and not name.endswith("num_batches_tracked")]
-    extra = [name for name in state if name not in expected]
-    wrong = [name for name in state if name in expected and state[name].shape != expected[name].shape]
-    for names, what in ((missing, "lacks"), (extra, "has the unknown"), (wrong, "has another shape of")):
-        if names:
-            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        try:
+            backbones.load(backbone, state)
+        except ValueError as error:
             raise ConfigurationError(
-                f"the weights {weights.choice} do not fit {model.name}: the file {what} {names[0]}{others}; "
-                f"expected the state dict of torchvision's {model.name}"
-            )
-    module.load_state_dict(state, strict=False)
+                f"the weights {weights.choice} do not fit {model.name}: {error}; expected the state dict of "
+                f"torchvision's {model.name}"
+            ) from None
+    return backbone.module
 
 
 class NormalizedBackbone(nn.Module):

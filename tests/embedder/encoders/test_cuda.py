@@ -14,10 +14,10 @@ from embedder.encoders.cuda import CudaEncoder
 from embedder.encoders.prepared import golden_pictures
 from embedder.encoders.pytorch import NormalizedBackbone, reference_vectors
 from embedder.errors import ConfigurationError
-from embedder.models import MODELS
+from embedder.models import RESNET18
 from embedder.weights import Weights, find_weights
 
-MODEL = MODELS["resnet18"]
+MODEL = RESNET18
 PIXELS = golden_pictures(MODEL.preprocessing.crop)[:6]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

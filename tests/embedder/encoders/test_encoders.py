@@ -11,12 +11,12 @@ import torch
 from embedder.encoders import Encoder
 from embedder.encoders.choice import installed_engines, open_encoder
 from embedder.errors import ConfigurationError
-from embedder.models import MODELS
+from embedder.models import RESNET18
 from embedder.weights import find_weights
 from tests.embedder import reference
 from tests.photographs import variation
 
-MODEL = MODELS["resnet18"]
+MODEL = RESNET18
 
 
 @pytest.fixture(scope="module", params=installed_engines())
