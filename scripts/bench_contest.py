@@ -149,13 +149,14 @@ def main() -> None:
             Contestant("decode", "decode alone"),
             *(Contestant(f"encode:{engine}", f"encode alone, {engine}") for engine in engines()),
             Contestant("whole", "`embedder run`, whole"),
+            *([Contestant("half", "`embedder run --engine openvino-half`, whole")] if "openvino" in engines() else []),
         ]
         if given.only:
             contestants = [each for each in contestants if each.name in given.only.split(",")]
         for number in range(given.rounds):
             for contestant in contestants:
                 print(f"round {number + 1} of {given.rounds}: {contestant.title}", file=sys.stderr)
-                more = servers.fresh(flat) if contestant.name == "whole" else []
+                more = servers.fresh(flat) if contestant.name in ("whole", "half") else []
                 contestant.run(flat, weights, *more)
     figures = table(contestants, given)
     print(figures)

@@ -148,15 +148,24 @@ def _open(engine: str, weights: Path) -> tuple[Encoder, Any]:
     return open_encoder(model, find_weights(str(weights), model), engine=engine, device="auto"), model.preprocessing
 
 
-def whole(paths: list[Path], weights: Path, clock: Clock, source: str | None = None, store: str | None = None) -> None:
+def whole(
+    paths: list[Path],
+    weights: Path,
+    clock: Clock,
+    *,
+    engine: str = "auto",
+    source: str | None = None,
+    store: str | None = None,
+) -> None:
     """`embedder run` as it is, from a folder to SQLite unless told otherwise; loading the model is not counted."""
     from embedder import embed
 
     with tempfile.TemporaryDirectory() as folder:
         # Imports, and the engine's preparation, which happens once on a machine.
-        embed(paths[0], f"{folder}/warm.db", weights=str(weights))
+        options: dict[str, Any] = {"weights": str(weights), "engine": engine}
+        embed(paths[0], f"{folder}/warm.db", **options)
         with clock.running():
-            report = embed(source or paths[0].parent, store or f"{folder}/vectors.db", weights=str(weights))
+            report = embed(source or paths[0].parent, store or f"{folder}/vectors.db", **options)
     assert report.embedded == len(paths), report
     load = report.seconds_by_stage["load"]
     clock.more = {"load": load, "engine": report.engine, "stages": dict(report.seconds_by_stage)}
@@ -179,8 +188,9 @@ def main() -> None:
         "textbook": textbook,
         "decode": decode,
     }
-    if given.name == "whole":
-        whole(paths, given.weights, clock, given.source, given.store)
+    if given.name in ("whole", "half"):
+        engine = "openvino-half" if given.name == "half" else "auto"
+        whole(paths, given.weights, clock, engine=engine, source=given.source, store=given.store)
     elif given.name.startswith("encode:"):
         encode(given.name.removeprefix("encode:"))(paths, given.weights, clock)
     else:
