@@ -120,8 +120,10 @@ def modules(program: str) -> list[Module]:
 
 EMBEDDER = modules("embedder")
 SUBMITTER = modules("submitter")
+INFRA = [module for module in modules("infra") if not {".venv", "cdk.out"} & set(module.path.relative_to(ROOT).parts)]
 each_module = pytest.mark.parametrize("module", EMBEDDER + SUBMITTER, ids=lambda module: module.name)
 each_of_embedder = pytest.mark.parametrize("module", EMBEDDER, ids=lambda module: module.name)
+each_of_infra = pytest.mark.parametrize("module", INFRA, ids=lambda module: module.name)
 each_of_submitter = pytest.mark.parametrize("module", SUBMITTER, ids=lambda module: module.name)
 
 
@@ -162,6 +164,24 @@ def test_submitter_needs_boto3_and_nothing_else(module: Module) -> None:
     assert found <= sys.stdlib_module_names | {"boto3", "botocore", "submitter"}
     for_types = {name.split(".")[0] for name in module.imports()} - found
     assert all(name in sys.stdlib_module_names or name.startswith("mypy_boto3_") for name in for_types)
+
+
+@each_of_infra
+def test_infra_deploys_both_and_imports_neither(module: Module) -> None:
+    found = {name.split(".")[0] for name in module.imports()}
+    assert not found & {"embedder", "submitter"}
+    assert len(module.path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("name", ["__init__", "retry_rules", "settings", "stages"])
+def test_what_the_tests_import_of_infra_needs_no_cdk(name: str) -> None:
+    found = {each.split(".")[0] for each in Module(path=ROOT / "infra" / f"{name}.py").imports()}
+    assert found <= sys.stdlib_module_names | {"infra"}
+
+
+def test_the_watchman_needs_boto3_and_nothing_else() -> None:
+    found = {each.split(".")[0] for each in Module(path=ROOT / "infra" / "watcher" / "handler.py").imports()}
+    assert found <= sys.stdlib_module_names | {"boto3"}
 
 
 @pytest.mark.parametrize("name", ["__init__", "manifest"])

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from infra.retry_rules import RETRY_STRATEGY
 from scripts.simulation.gateway import Call, Gateway
-from scripts.simulation.retry_rules import RETRY_STRATEGY
 from submitter.config import VARIABLES
 from tests.parts import server
 from tests.parts.aws import Credentials

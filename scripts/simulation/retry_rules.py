@@ -9,17 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-RETRY_STRATEGY: Mapping[str, Any] = {
-    "attempts": 5,
-    "evaluateOnExit": [
-        {"onStatusReason": "Host EC2*", "action": "RETRY"},  # the Spot instance was reclaimed
-        {"onExitCode": "1", "action": "EXIT"},  # a bug
-        {"onExitCode": "2", "action": "EXIT"},  # usage or configuration
-        {"onExitCode": "65", "action": "EXIT"},  # too many images are bad
-    ],
-}
-"""The job definition's rules for `embedder run`. What none of them names is worth another attempt."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:

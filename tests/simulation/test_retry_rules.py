@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from embedder import exit_codes
-from scripts.simulation.retry_rules import RETRY_STRATEGY, Ending, decide
+from infra.retry_rules import RETRY_STRATEGY
+from scripts.simulation.retry_rules import Ending, decide
 
 TASK = "Essential container in task exited"
 

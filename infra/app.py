@@ -1,0 +1,86 @@
+"""The CDK app: `python -m infra.app -c stage=prod`, which needs no account, or the app of the `cdk` command.
+
+Exit code 0, or 2 with a sentence about a setting. What cdk-nag finds and nobody has acknowledged ends it with 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import App, Stage, Validations
+from cdk_nag import AwsSolutionsChecks
+
+from infra.pipeline import Pipeline
+from infra.settings import SettingsError
+from infra.silo import Silo
+from infra.stages import Plan, read_plan
+
+HOME = Path(__file__).parent
+FLAGS: dict[str, Any] = json.loads((HOME / "cdk.json").read_text(encoding="utf-8"))["context"]
+"""The CDK's feature flags: read by the `cdk` command from cdk.json, and from there by us when it is not used."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Synthesize what the command line or the `cdk` command asks for."""
+    parser = argparse.ArgumentParser(prog="scripts/synth", description="Synthesizes the CDK app.")
+    parser.add_argument("-c", "--context", action="append", default=[], metavar="NAME=VALUE", help="stage or a setting")
+    parser.add_argument("-o", "--output", metavar="FOLDER", help="where to (default infra/cdk.out)")
+    given = parser.parse_args(arguments)
+    stray = [each for each in given.context if "=" not in each]
+    if stray:
+        parser.error(f"-c {stray[0]}: expected NAME=VALUE")
+    named = dict(each.split("=", 1) for each in given.context)
+    try:
+        plan = read_plan({**json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}")), **named})
+    except SettingsError as error:
+        print(f"synth: {error}", file=sys.stderr)
+        return 2
+    output = given.output or os.environ.get("CDK_OUTDIR") or str(HOME / "cdk.out")
+    try:
+        synthesize(plan, output)
+    except SettingsError as error:
+        print(f"synth: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if "ValidationFailed" not in str(error):
+            raise
+        print(f"synth: {findings(Path(output))}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def findings(output: Path) -> str:
+    """What cdk-nag has to say, a line each."""
+    report = json.loads((output / "validation-report.json").read_text(encoding="utf-8"))
+    lines = [
+        f"{found['ruleName']} at {where['constructPath']}: {found['description']}"
+        for plugin in report["pluginReports"]
+        for found in plugin["violations"]
+        for where in found["violatingConstructs"]
+    ]
+    return "\n".join([f"{len(lines)} findings that nobody has acknowledged (infra/permissions.py: accept)", *lines])
+
+
+def synthesize(plan: Plan, output: str) -> None:
+    """Write the cloud assembly of a plan into a folder. Raises SettingsError."""
+    app = App(context=FLAGS, outdir=output, analytics_reporting=False)
+    checked: list[Stage] = [app]
+    if plan.delivery:
+        # The pipeline's own roles are of the CDK's making, and their wildcards not ours to answer for.
+        checked = Pipeline(app, plan.delivery, plan.stages).deployed
+    else:
+        for settings in plan.stages:
+            Silo(app, settings)
+    for stage in checked:
+        Validations.of(stage).add_plugins(AwsSolutionsChecks(stage, write_suppressions_to_cloud_formation=True))
+    app.synth()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,44 @@
+"""The workers' container image: built from the repository's Dockerfile when it is deployed, or one that exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from aws_cdk import Stack
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_ecr_assets as assets
+from constructs import Construct
+
+from infra.settings import Settings, SettingsError
+
+ROOT = Path(__file__).parents[1]
+_NOT_IN_IT = [".*", "infra", "tests", "docs", "build", "**/__pycache__", "*.egg-info", "*.db*"]
+_BUILD_ARGUMENTS: dict[str, dict[str, str]] = {"cpu": {}, "gpu": {}}
+
+
+class Image(Construct):
+    """`uri` for the job definition, and the repository that it is pulled from, where that is ECR's."""
+
+    def __init__(self, scope: Construct, settings: Settings, kind: str) -> None:
+        super().__init__(scope, "Image")
+        self.uri = settings.image(kind)
+        self.repository: ecr.IRepository | None = None
+        if not self.uri:
+            if not (ROOT / "Dockerfile").exists():
+                raise SettingsError(f"stage {settings.stage!r}: there is no Dockerfile to build, so say {kind}_image")
+            built = assets.DockerImageAsset(
+                self,
+                "Built",
+                directory=str(ROOT),
+                exclude=_NOT_IN_IT,
+                build_args=_BUILD_ARGUMENTS[kind],
+                platform=assets.Platform.LINUX_AMD64,
+            )
+            self.uri, self.repository = built.image_uri, built.repository
+        elif matched := re.match(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)", self.uri):
+            account, region, name = matched.groups()
+            arn = f"arn:{Stack.of(self).partition}:ecr:{region}:{account}:repository/{name}"
+            self.repository = ecr.Repository.from_repository_attributes(
+                self, "Repository", repository_arn=arn, repository_name=name
+            )

@@ -1,0 +1,69 @@
+"""Where images, runs and vectors are: the bucket and the table, made here or there already."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.permissions import accept
+from infra.settings import RUNS_PREFIX, Settings
+
+
+class Storage(Construct):
+    """Both outlive the stack: what took days to compute does not go with a mistyped command."""
+
+    def __init__(self, scope: Construct, settings: Settings) -> None:
+        super().__init__(scope, "Storage")
+        self.key = kms.Key.from_key_arn(self, "Key", settings.key) if settings.key else None
+        self.own_bucket = None if settings.bucket else self._bucket(settings)
+        self.bucket: s3.IBucket = self.own_bucket or s3.Bucket.from_bucket_name(self, "Bucket", settings.bucket)
+        self.table: dynamodb.ITable = (
+            dynamodb.Table.from_table_name(self, "Table", settings.table) if settings.table else self._table()
+        )
+
+    @property
+    def runs(self) -> str:
+        """The ARN of everything that belongs to a run."""
+        return str(self.bucket.arn_for_objects(f"{RUNS_PREFIX}*"))
+
+    def _bucket(self, settings: Settings) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            "Images",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            encryption=s3.BucketEncryption.KMS if self.key else s3.BucketEncryption.S3_MANAGED,
+            encryption_key=self.key,
+            bucket_key_enabled=True if self.key else None,  # else every image is a request to KMS
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        bucket.add_lifecycle_rule(id="abandoned-uploads", abort_incomplete_multipart_upload_after=Duration.days(7))
+        if settings.manifest_days:
+            bucket.add_lifecycle_rule(
+                id="old-runs", prefix=RUNS_PREFIX, expiration=Duration.days(settings.manifest_days)
+            )
+        reason = (
+            "a log line for each image read would double the bucket's requests, and needs a second bucket to keep; "
+            "who wants to know turns on CloudTrail's data events"
+        )
+        accept(bucket, {"AwsSolutions-S1": reason})
+        return bucket
+
+    def _table(self) -> dynamodb.Table:
+        return dynamodb.Table(
+            self,
+            "Vectors",
+            partition_key=dynamodb.Attribute(name="ImageId", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED if self.key else dynamodb.TableEncryption.DEFAULT,
+            encryption_key=self.key,
+            deletion_protection=True,
+            removal_policy=RemovalPolicy.RETAIN,
+        )

@@ -1,0 +1,96 @@
+"""Who looks after Batch: the watchman, who is told of every job's end and looks at the queues; mail about failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from aws_cdk import Aws, Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from infra.functions import Function
+from infra.permissions import allow
+from infra.settings import Settings
+
+LOOK = Duration.minutes(5)
+
+
+class Watchman(Function):
+    """Metrics that Batch does not have: RunnableSeconds, JobSeconds, FailedJobs."""
+
+    def __init__(self, scope: Construct, settings: Settings, queues: Sequence[str]) -> None:
+        super().__init__(
+            scope,
+            "Watchman",
+            settings,
+            package=Path(__file__).parent / "watcher",
+            handler="watcher.handler.handler",
+            description="The watchman: how long jobs wait and take, and which fail",
+            memory_mib=256,
+            timeout=Duration.minutes(2),
+            environment={"DEPLOYMENT": settings.stage, "QUEUES": ",".join(queues)},
+        )
+        allow(self.role, "batch:ListJobs", on=["*"], why="AWS knows no narrower permission for it")
+        target = targets.LambdaFunction(self.function)
+        events.Rule(
+            self, "Look", description="Looks at the queues", schedule=events.Schedule.rate(LOOK), targets=[target]
+        )
+        ended = {"jobQueue": list(queues), "status": ["SUCCEEDED", "FAILED"]}
+        events.Rule(
+            self,
+            "Ended",
+            description="Jobs that ended, the children of arrays one by one",
+            event_pattern=events.EventPattern(
+                source=["aws.batch"], detail_type=["Batch Job State Change"], detail=ended
+            ),
+            targets=[target],
+        )
+
+
+class Mail(Construct):
+    """One topic for everything that somebody should know."""
+
+    def __init__(self, scope: Construct, settings: Settings, queues: Sequence[str]) -> None:
+        super().__init__(scope, "Mail")
+        self.topic = sns.Topic(self, "Topic", display_name=f"embedder {settings.stage}", enforce_ssl=True)
+        for address in settings.alarm_emails:
+            self.topic.add_subscription(subscriptions.EmailSubscription(address))
+        # A policy of its own takes the place of the one that every topic has, so alarms have to be let in.
+        self.topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="Alarms",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[self.topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+            )
+        )
+        field = events.EventField.from_path
+        for name, kind, detail, text in (
+            # Of an array its own end, once, and not that of each of its children.
+            (
+                "FailedJobs",
+                "Batch Job State Change",
+                {"status": ["FAILED"], "arrayProperties": {"index": [{"exists": False}]}},
+                "failed",
+            ),
+            ("BlockedQueues", "Batch Job Queue Blocked", {}, "waits, and holds up its queue"),
+        ):
+            message = (
+                f"embedder {settings.stage}: the job {field('$.detail.jobName')} ({field('$.detail.jobId')}) {text}: "
+                f"{field('$.detail.statusReason')}"
+            )
+            events.Rule(
+                self,
+                name,
+                description=f"Mail about a job that {text}",
+                event_pattern=events.EventPattern(
+                    source=["aws.batch"], detail_type=[kind], detail={"jobQueue": list(queues), **detail}
+                ),
+                targets=[targets.SnsTopic(self.topic, message=events.RuleTargetInput.from_text(message))],
+            )
