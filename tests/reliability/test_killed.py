@@ -13,18 +13,19 @@ from tests.parts.dynamodb import DynamoDB
 from tests.parts.s3 import S3
 from tests.reliability.world import BATCH, World, cloud_world, folder_world, images, pause
 
-COUNT = 240
+COUNTS = {3: 240, 60: 2000}
+"""Images for so many kills."""
 WRITERS = {"vectors.db": 1, "dynamodb://vectors": 8}
 KILLS = [pytest.param(3, id="3 times"), pytest.param(60, id="60 times", marks=[pytest.mark.slow])]
 
 
 @pytest.fixture(params=["folder to SQLite", "S3 to DynamoDB"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+def world(request: pytest.FixtureRequest, tmp_path: Path, kills: int) -> World:
     if request.param == "folder to SQLite":
-        return folder_world(tmp_path, COUNT)
+        return folder_world(tmp_path, COUNTS[kills])
     s3: S3 = request.getfixturevalue("s3_rclone")
     table: DynamoDB = request.getfixturevalue("dynamodb")
-    found = cloud_world(tmp_path, s3, table, images(COUNT))
+    found = cloud_world(tmp_path, s3, table, images(COUNTS[kills]))
     table.create_table("undisturbed")
     return found
 
@@ -41,20 +42,21 @@ def kill(process: psutil.Process, *, children_too: bool) -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kills", KILLS)
 def test_killed_again_and_again(world: World, kills: int) -> None:
-    chance = random.Random(kills)
+    chance, count = random.Random(kills), COUNTS[kills]
     undisturbed = "undisturbed.db" if world.table is None else "dynamodb://undisturbed"
     assert world.run(store=undisturbed).returncode == 0
     right = world.vectors(undisturbed)
-    assert len(right) == COUNT
+    assert len(right) == count
     world.log.unlink()
 
     before = 0
     for number in range(kills):
         # Some die while they start, the others after some more batches.
-        target = world.encoded() + chance.randint(0, COUNT // (BATCH * kills)) * BATCH
+        target = world.encoded() + chance.randint(0, count // (BATCH * kills)) * BATCH
         process = world.start(env={"WORKER_PACE": "0.01"})
         world.wait_until(_at_least(world, target), process)
-        pause(chance, 2.0 if number % 4 == 3 else 0.03)
+        pause(chance, 1.0 if number % 4 == 3 else 0.03)
+        assert process.poll() is None, "there was nothing left to do"
         kill(psutil.Process(process.pid), children_too=number % 2 == 0)
         _, stderr = process.communicate()
         assert "Traceback" not in stderr
@@ -65,11 +67,11 @@ def test_killed_again_and_again(world: World, kills: int) -> None:
 
     done = world.run()
     assert done.returncode == 0, done.stderr
-    assert (done.report["images"], done.report["skipped"]) == (COUNT, before)
+    assert (done.report["images"], done.report["skipped"]) == (count, before)
     assert world.vectors() == right
-    twice = world.encoded() - COUNT
+    twice = world.encoded() - count
     at_most_in_flight = kills * BATCH * (2 + 2 * WRITERS[world.store])
-    print(f"{kills} kills: {twice} of {COUNT} images encoded twice, at most {at_most_in_flight} allowed")
+    print(f"{kills} kills: {twice} of {count} images encoded twice, at most {at_most_in_flight} allowed")
     assert twice <= at_most_in_flight
     left = {each.name for each in world.folder.iterdir()}
     assert left <= {"images", "vectors.db", "undisturbed.db", "worker.log", "rclone"}, "files were left behind"

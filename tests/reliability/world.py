@@ -122,7 +122,7 @@ def folder_world(folder: Path, count: int) -> World:
     return World(folder=folder, source="images", store="vectors.db")
 
 
-def cloud_world(folder: Path, s3: S3, table: DynamoDB, pictures: Mapping[str, bytes], **endpoints: str) -> World:
+def cloud_world(folder: Path, s3: S3, table: DynamoDB, pictures: Mapping[str, bytes], /, **endpoints: str) -> World:
     """From S3 to DynamoDB; `s3=` and `dynamodb=` are endpoints to use instead of the servers' own."""
     client = s3.client()
     with ThreadPoolExecutor(8) as executor:
