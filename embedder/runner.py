@@ -140,7 +140,14 @@ def _failures_file(path: Path | None) -> Iterator[IO[str] | None]:
             raise ConfigurationError(
                 f"--failures {path} cannot be written: {error.strerror}; name a file in a folder that exists"
             ) from None
-        yield stack.enter_context(part.open("w", encoding="utf-8", buffering=1))
+        file = part.open("w", encoding="utf-8", buffering=1)  # what cannot be written is said while it is
+        try:
+            yield file
+        finally:
+            try:
+                file.close()
+            except OSError as error:
+                raise TransientError(f"--failures {path} cannot be written: {error.strerror}; run again") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,7 @@ def test_killed_again_and_again(world: World, kills: int) -> None:
         process = world.start(env={"WORKER_PACE": "0.01"})
         world.wait_until(_at_least(world, target), process)
         pause(chance, 1.0 if number % 4 == 3 else 0.03)
-        assert process.poll() is None, "there was nothing left to do"
+        assert process.poll() is None, process.communicate()
         kill(psutil.Process(process.pid), children_too=number % 2 == 0)
         _, stderr = process.communicate()
         assert "Traceback" not in stderr

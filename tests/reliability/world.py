@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sqlite3
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.cli import Cli, Result
+from tests.cli import ROOT, Cli, Result
 from tests.embedder.pictures import jpeg
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.s3 import S3
@@ -36,15 +37,25 @@ class World:
     def __post_init__(self) -> None:
         self.env["WORKER_LOG"] = str(self.log)
 
+    def environment(self) -> dict[str, str]:
+        """All variables of a worker."""
+        return {**os.environ, "PYTHONPATH": str(ROOT), **self.env}
+
     @property
     def log(self) -> Path:
         return self.folder / "worker.log"
 
-    def start(self, *options: str, store: str = "", env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(
+        self,
+        *options: str,
+        store: str = "",
+        env: Mapping[str, str] | None = None,
+        program: str = "tests.reliability.worker",
+    ) -> subprocess.Popen[str]:
         """Start the worker; what it prints is at most a report, which a pipe holds."""
         return Cli(folder=self.folder).start(
             *("run", self.source, "--store", store or self.store, "--weights", "random", "--json", *options),
-            program="tests.reliability.worker",
+            program=program,
             env={**self.env, **(env or {})},
         )
 
