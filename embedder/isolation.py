@@ -26,7 +26,7 @@ from typing import IO
 import numpy as np
 
 from embedder.decode import Decoder, Reserve
-from embedder.errors import ImageError
+from embedder.errors import ConfigurationError, ImageError
 from embedder.models import Preprocessing
 from embedder.records import Pixels
 
@@ -97,11 +97,12 @@ class IsolatedDecoder:
             if self.closed:
                 raise RuntimeError("the run has ended meanwhile") from None
             ending = child.ending()
+            self._end(child)
             if ending == "SIGKILL":
                 raise _KilledError from None
             raise ImageError("Crashed", f"its decoder crashed ({ending})") from None
         except TimeoutError:
-            child.process.kill()
+            self._end(child)
             raise ImageError("TooSlow", f"its decoder was stopped after {DECODE_SECONDS:.0f} seconds") from None
         if kind == FAILURE:
             raise ImageError(**json.loads(answer))
@@ -113,19 +114,35 @@ class IsolatedDecoder:
             self.closed = True
         for child in self.children:
             child.process.kill()
-        for child in self.children:
-            child.process.wait()
+        while self.children:
+            self.children.pop().end()
 
     def _child(self) -> _Child:
         """Return the calling thread's child, a new one where there is none or it has died."""
         child: _Child | None = getattr(self.local, "child", None)
-        if child is None or child.process.poll() is not None:
-            with self.changing:
-                if self.closed:
-                    raise RuntimeError("the run has ended meanwhile")
+        if child is not None and child.process.poll() is None:
+            return child
+        if child is not None:
+            self._end(child)
+        with self.changing:
+            if self.closed:
+                raise RuntimeError("the run has ended meanwhile")
+            try:
                 child = self.local.child = _Child(self.settings)
-                self.children.append(child)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"a process for decoding cannot be started: {error.strerror}; "
+                    "give fewer --workers, or allow more (ulimit -n, ulimit -u, memory)"
+                ) from error
+            self.children.append(child)
         return child
+
+    def _end(self, child: _Child) -> None:
+        """Let go of the calling thread's child, with its descriptors."""
+        self.local.child = None
+        with contextlib.suppress(ValueError):  # the pool may have been closed meanwhile
+            self.children.remove(child)
+        child.end()
 
 
 class _KilledError(Exception):
@@ -148,11 +165,27 @@ class _Child:
         self.into, self.out = self.process.stdin, self.process.stdout
         _widen(self.into)
         _widen(self.out)
+        self.using = threading.Lock()
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.out, selectors.EVENT_READ)
 
+    def end(self) -> None:
+        """Kill the process, and close what led to it once nobody waits there any more."""
+        self.process.kill()
+        self.process.wait()
+        with self.using:
+            self.selector.close()
+            self.into.close()
+            self.out.close()
+
     def ask(self, data: bytes, reserve: Reserve) -> tuple[bytes, bytes]:
         """Send an image and return the kind and the body of the answer."""
+        with self.using:
+            return self._ask(data, reserve)
+
+    def _ask(self, data: bytes, reserve: Reserve) -> tuple[bytes, bytes]:
+        if self.selector.get_map() is None:
+            raise EOFError  # the pool was closed
         _send(self.into, IMAGE, data)
         kind, size = self._header()
         if kind != NEED:

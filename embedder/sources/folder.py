@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -16,6 +17,9 @@ from embedder.records import Failure, Reference, Sample
 from embedder.sources.naming import image_id, suffix, unique_stems
 
 FILE_SCHEME = "file://"
+
+PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What is short is the machine's, and no fault of the file."""
 
 
 class FolderSource:
@@ -124,7 +128,7 @@ def read_file(reference: Reference) -> Sample:
             data = file.read()
             after = os.fstat(descriptor)
     except OSError as error:
-        raise ImageError("Unreadable", _reason(error)) from error
+        raise ImageError("Unreadable", _reason(error), transient=error.errno in PASSING) from error
     if _modified(before) != _modified(after):
         raise ImageError("Changed", "the file was written to while it was read; run again", transient=True)
     etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
