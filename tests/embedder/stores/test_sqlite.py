@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -238,3 +239,15 @@ def test_odd_file_names(path: Path) -> None:
 def test_an_unknown_scheme_is_no_store() -> None:
     with pytest.raises(ConfigurationError, match="is not a store"):
         open_store("mysql://host/vectors")
+
+
+def test_finding_out_whether_it_can_be_written_never_deletes_what_another_run_makes(path: Path) -> None:
+    for _ in range(20):
+        with opened(str(path)) as early:
+            making = threading.Thread(target=fill, args=(str(path), many(3)))
+            making.start()
+            while making.is_alive():
+                early.prepare()
+            making.join()
+        assert len(contents(str(path))) == 3
+        path.unlink()
