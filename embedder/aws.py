@@ -111,10 +111,10 @@ def _config(connections: int, read_timeout: int) -> Config:
     )
 
 
-def s3_client(connections: int) -> S3Client:
+def s3_client(connections: int, read_timeout: int = READ_TIMEOUT) -> S3Client:
     """Return a client whose endpoint, region and credentials are boto3's own."""
     with sentences("S3"):
-        client = boto3.session.Session().client("s3", config=_config(connections, READ_TIMEOUT))
+        client = boto3.session.Session().client("s3", config=_config(connections, read_timeout))
         client.meta.events.register("before-parse", _refuse_cut_answer)
         return client
 
@@ -140,6 +140,12 @@ def _refuse_cut_answer(operation_model: OperationModel, response_dict: dict[str,
     checksum = headers.get("x-amz-crc32")  # DynamoDB's
     if checksum is not None and zlib.crc32(response_dict["body"]) != int(checksum):
         raise ConnectionError("the answer was damaged on its way: its CRC32 differs")
+
+
+def sts_client() -> Any:
+    """Return a client that can say whose credentials these are."""
+    with sentences("STS"):
+        return boto3.session.Session().client("sts", config=_config(1, ANSWER_TIMEOUT))
 
 
 def error_code(error: Exception) -> str:
@@ -213,7 +219,9 @@ def explain(error: Exception, what: str) -> EmbedderError:
     if isinstance(error, NoRegionError):
         return ConfigurationError(f"{what} needs an AWS region; set AWS_DEFAULT_REGION")
     if code in CREDENTIAL_CODES:
-        return ConfigurationError(f"{what} does not accept these AWS credentials: {code}: {error}")
+        return ConfigurationError(
+            f"{what} does not accept these AWS credentials: {code}: {error}; check the keys, or AWS_PROFILE"
+        )
     if code in DENIED_CODES:
         return ConfigurationError(f"{what}: access denied ({error}); check the role's or user's permissions")
     return ConfigurationError(f"{what} cannot be used: {code}: {error}")

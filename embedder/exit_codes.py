@@ -1,7 +1,7 @@
 """Every exit code of `embedder`, and what leads to it.
 
 0    done; failures, if any, within --max-failures and reported
-1    a bug, with a traceback; of `read`: ids that are not in the store
+1    a bug, with a traceback; of `read`: ids that are not in the store; of `doctor`: a check failed
 2    usage or configuration
 65   too many images are bad, or every one is: trying again will not help
 75   something passing is left: throttling, a broken network, a full disk; try again
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DONE = 0
 BUG = 1
 NOT_FOUND = 1
+UNHEALTHY = 1
 USAGE = 2
 BAD_IMAGES = 65
 TRY_AGAIN = 75

@@ -222,7 +222,6 @@ def serve() -> None:
     """The child: decode what comes in on stdin until there is no more, or nobody takes the answers any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    warnings.simplefilter("ignore")  # of an odd file, whose name nobody here knows; what cannot be read is a failure
     source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
     _hush()
     settings = json.loads(sys.argv[2])

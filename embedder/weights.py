@@ -89,15 +89,20 @@ def load_state_dict(weights: Weights, model: Model) -> dict[str, Tensor] | None:
     return state
 
 
+def published_path(model: Model) -> Path:
+    """Where torchvision's published file is in the torch cache, or would be."""
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(model.url).name
+
+
 def published_file(model: Model) -> Path:
     """Return torchvision's published file, from the torch cache or downloaded into it.
 
     Raises:
         ConfigurationError: it cannot be downloaded, or what is there is another file.
     """
-    import torch
-
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(model.url).name
+    path = published_path(model)
     if not path.exists():
         try:
             _download(model.url, path, model.digest)

@@ -52,8 +52,10 @@ ARROWS = {
     "reader": "SHARED stores",
     "export": "SHARED",
     "inventory": "SHARED stores",
+    # What looks at each part before a run does.
+    "doctor": "SHARED decode weights encoders sources stores",
     # The command line.
-    "commands": "SHARED exit_codes signals logs progress report runner reader export inventory __init__",
+    "commands": "SHARED exit_codes signals logs progress report runner reader export inventory doctor __init__",
     "cli": "SHARED exit_codes logs commands __init__",
     "__main__": "cli",
     "__init__": "errors report reader runner",

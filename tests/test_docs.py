@@ -36,6 +36,7 @@ POSITIONALS = {
     "embedder run": "photos/",
     "embedder read": "vectors.db",
     "embedder info": "vectors.db",
+    "embedder doctor": "photos/",
     "submitter submit": "images",
     "submitter status": "s3://b/manifests/R/",
     "submitter retry": "s3://b/manifests/R/",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from embedder.records import Block, StoredVector, VectorInfo
 from embedder.stores import DYNAMODB_SCHEME
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef
 
 KEY = "ImageId"
@@ -43,12 +44,15 @@ class DynamoDBStore:
     writers = 8
     max_id_bytes = 2048  # of a partition key
 
-    def __init__(self, name: str, *, stopping: threading.Event) -> None:
+    def __init__(
+        self, name: str, *, stopping: threading.Event, watch: Callable[[DynamoDBClient], None] = lambda _: None
+    ) -> None:
         self.name = name
         self.table = name.removeprefix(DYNAMODB_SCHEME)
         if not self.table or "/" in self.table:
             raise ConfigurationError(f"{name} is not a store: expected dynamodb://TABLE")
         self.client = aws.dynamodb_client(CONNECTIONS)
+        watch(self.client)
         self.patience = aws.Patience(stopping)
         self._check(self._table(aws.Patience(stopping, aws.START_PATIENCE_SECONDS)))
         # Item names are reserved words in expressions, so every one is given by an alias.

@@ -1,0 +1,108 @@
+"""The weights, the device, the engine, and whether the vectors are the reference's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from embedder.config import RunOptions
+from embedder.doctor import Finding, ok, skipped
+from embedder.encoders import Encoder
+from embedder.errors import ConfigurationError
+from embedder.models import Model, fingerprint
+from embedder.weights import DEFAULT, DIGITS, RANDOM, Weights, find_weights, published_path, sha256
+
+
+class ModelExam:
+    """The checks of one model; each later one stands on those before it."""
+
+    def __init__(self, model: Model, options: RunOptions) -> None:
+        self.model = model
+        self.options = options
+        self.usable: Weights | None = None
+        self.encoder: Encoder | None = None
+
+    def fingerprint(self) -> str:
+        """Of the vectors that a run would make."""
+        weights = find_weights(self.options.weights, self.model)
+        return fingerprint(self.model, weights.digest, self.options.dtype, normalize=self.options.normalize)
+
+    def weights(self) -> Finding:
+        """Are they here, the right ones, and do they fit? Nothing is downloaded."""
+        from embedder.encoders.pytorch import build_backbone
+
+        weights = find_weights(self.options.weights, self.model)
+        made_by = f"vectors will be {self.fingerprint()}"
+        if weights.choice == RANDOM:
+            self.usable = weights
+            return Finding(
+                "warning",
+                f"random, for trying things out; {made_by}",
+                "give --weights default or the PATH of a state dict",
+            )
+        path = published_path(self.model) if weights.choice == DEFAULT else Path(weights.choice)
+        if not path.exists():
+            return Finding(
+                "warning",
+                f"{path} is not there; a run will download {self.model.url} first",
+                f"copy the file to {path}, or bake it into the image, where the network does not reach that address",
+            )
+        build_backbone(self.model, weights)  # which also holds a published file to its hash
+        self.usable = weights
+        return ok(f"{path}, SHA-256 {sha256(path)[: 2 * DIGITS]}…, fits {self.model.name}; {made_by}")
+
+    def device(self) -> Finding:
+        """A GPU that torch can use, or why not."""
+        import torch
+
+        present = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
+        if torch.cuda.is_available():
+            about = torch.cuda.get_device_properties(0)
+            found = f"{about.name}, {about.total_memory / (1 << 30):.0f} GiB, CUDA {torch.version.cuda}"
+            return ok(found + (", not used with --device cpu" if self.options.device == "cpu" else ""))
+        if self.options.device == "cuda":
+            return Finding(
+                "failed",
+                "--device cuda, and torch finds no CUDA device",
+                "use --device cpu, or check nvidia-smi and the driver",
+            )
+        if present and self.options.device == "auto":
+            return Finding(
+                "warning",
+                f"{', '.join(present)} is there and torch cannot use it (CUDA {torch.version.cuda or 'none'})",
+                "check the driver with nvidia-smi; it may be older than this torch needs, or torch is a CPU build",
+            )
+        return ok("the CPU; there is no NVIDIA device")
+
+    def engine(self) -> Finding:
+        """What is installed, and what a run would pick."""
+        from embedder.encoders.choice import installed_engines, open_encoder
+
+        if self.usable is None:
+            return skipped("there are no weights to run")
+        options = self.options
+        self.encoder = open_encoder(
+            self.model, self.usable, engine=options.engine, device=options.device, batch_size=options.batch_size
+        )
+        engines = installed_engines()
+        found = f"{self.encoder.engine} on {self.encoder.device}, of {', '.join(engines)}"
+        if engines == ["torch"] and self.encoder.device == "cpu":
+            return Finding("warning", found, "pip install 'embedder[mnn]': about twice as fast on the CPU")
+        return ok(found)
+
+    def golden(self) -> Finding:
+        """The engine's vectors of made-up pictures beside those of eager float32 torch."""
+        from embedder.encoders.choice import LEAST_COSINE, LEAST_COSINE_ON_GPU, cosines
+        from embedder.encoders.prepared import Prepared
+
+        if self.usable is None or self.encoder is None:
+            return skipped("there is no engine to try")
+        with Prepared.open(self.model, self.usable) as prepared:
+            pixels, expected = prepared.golden()
+        worst = float(cosines(self.encoder.encode(pixels), expected).min())
+        least = LEAST_COSINE if self.encoder.device == "cpu" else LEAST_COSINE_ON_GPU
+        if not worst >= least:
+            raise ConfigurationError(
+                f"{self.encoder.engine} gives cosine {worst:.5f} to torch on {len(pixels)} pictures, needed {least}; "
+                "use --engine torch --device cpu"
+            )
+        return ok(f"cosine {worst:.6f} to torch on {len(pixels)} pictures, needed {least}")

@@ -1,0 +1,79 @@
+"""The programs underneath: Python, torch, Pillow and its codecs, and whether a picture comes out as it went in."""
+
+from __future__ import annotations
+
+import io
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+from PIL import Image, features
+
+from embedder.decode import Decoder
+from embedder.doctor import Finding, ok
+from embedder.models import Preprocessing
+
+LEAST = {"torch": (2, 6), "torchvision": (0, 21), "pillow": (11, 3), "numpy": (1, 26), "boto3": (1, 36)}
+CODECS = {"jpg": "JPEG", "webp": "WEBP", "avif": "AVIF", "jpg_2000": "JPEG2000", "libtiff": "TIFF", "zlib": "PNG"}
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP")
+COLOURS = ((200, 40, 40), (40, 160, 60), (60, 60, 200), (230, 230, 230))
+LEVELS = 12
+"""How far a colour may be off after a lossy format."""
+
+
+def versions() -> Finding:
+    """The versions of what does the work."""
+    found, old = [f"Python {platform.python_version()}"], []
+    for name, least in LEAST.items():
+        try:
+            text = version(name)
+        except PackageNotFoundError:
+            return Finding("failed", f"{name} is not installed", "pip install embedder")
+        found.append(f"{name} {text}")
+        if tuple(int(part) for part in text.split("+")[0].split(".")[:2] if part.isdecimal()) < least:
+            old.append(f"{name} {text} is older than {'.'.join(map(str, least))}")
+    if old:
+        return Finding("failed", "; ".join(old), "pip install --upgrade embedder")
+    return ok(", ".join(found))
+
+
+def codecs() -> Finding:
+    """The formats that this Pillow reads, and whether its JPEG library is the fast one."""
+    present = [name for codec, name in CODECS.items() if features.check(codec)]
+    missing = [name for codec, name in CODECS.items() if not features.check(codec)]
+    turbo = bool(features.check_feature("libjpeg_turbo"))
+    found = ", ".join(present) + (f", libjpeg-turbo {features.version_feature('libjpeg_turbo')}" if turbo else "")
+    if missing or not turbo:
+        lacks = ", ".join([*missing, *([] if turbo else ["libjpeg-turbo"])])
+        return Finding(
+            "warning",
+            f"{found}; without {lacks}",
+            "install Pillow from its wheel (pip install --force-reinstall pillow); without a codec its images fail",
+        )
+    return ok(found)
+
+
+def decoding(preprocessing: Preprocessing) -> Finding:
+    """Four coloured fields, written in each format and read as a run reads them."""
+    decoder = Decoder(preprocessing, max_pixels=1 << 24)
+    side = 2 * preprocessing.resize
+    fields = np.zeros((side, side, 3), np.uint8)
+    half = side // 2
+    for number, colour in enumerate(COLOURS):
+        row, column = divmod(number, 2)
+        fields[row * half : (row + 1) * half, column * half : (column + 1) * half] = colour
+    wrong = []
+    readable = [name for name in FORMATS if name not in ("WEBP", "AVIF") or features.check(name.lower())]
+    for name in readable:
+        buffer = io.BytesIO()
+        Image.fromarray(fields).save(buffer, name, **({"quality": 95} if name in ("JPEG", "WEBP", "AVIF") else {}))
+        pixels = decoder.decode(buffer.getvalue()).astype(int)
+        quarter = preprocessing.crop // 4
+        for number, colour in enumerate(COLOURS):
+            row, column = divmod(number, 2)
+            seen = pixels[quarter * (1 + 2 * row), quarter * (1 + 2 * column)]
+            if abs(seen - np.array(colour)).max() > LEVELS:
+                wrong.append(f"{name} shows {tuple(map(int, seen))} for {colour}")
+    if wrong:
+        return Finding("failed", "; ".join(wrong), "install Pillow from its wheel: its decoder gives another picture")
+    return ok(f"{', '.join(readable)} come out as they went in")
