@@ -1,9 +1,11 @@
 """Images in, vectors out, every image accounted for.
 
-from embedder import embed, read
+from embedder import embed, read, read_batches
 
 report = embed("photos/", "vectors.db")
 ids, vectors = read("vectors.db", prefix="cats/")
+for ids, vectors in read_batches("vectors.db"):
+    ...
 """
 
 from __future__ import annotations
@@ -12,20 +14,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from embedder.errors import ConfigurationError, EmbedderError, TransientError
-    from embedder.reader import read
+    from embedder.reader import read, read_batches
     from embedder.report import Report
-    from embedder.runner import embed
+    from embedder.runner import Progress, embed
 
-__all__ = ["ConfigurationError", "EmbedderError", "Report", "TransientError", "embed", "read"]
+__all__ = [
+    "ConfigurationError",
+    "EmbedderError",
+    "Progress",
+    "Report",
+    "TransientError",
+    "embed",
+    "read",
+    "read_batches",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
     "ConfigurationError": "errors",
     "EmbedderError": "errors",
+    "Progress": "runner",
     "Report": "report",
     "TransientError": "errors",
     "embed": "runner",
     "read": "reader",
+    "read_batches": "reader",
 }
 
 

@@ -148,6 +148,12 @@ def sts_client() -> Any:
         return boto3.session.Session().client("sts", config=_config(1, ANSWER_TIMEOUT))
 
 
+def s3vectors_client() -> Any:
+    """Return a client of Amazon S3 Vectors whose endpoint, region and credentials are boto3's own."""
+    with sentences("S3 Vectors"):
+        return boto3.session.Session().client("s3vectors", config=_config(1, READ_TIMEOUT))
+
+
 def error_code(error: Exception) -> str:
     """The service's code of an error, or the exception's name."""
     if isinstance(error, ClientError):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from embedder.errors import ConfigurationError
 
@@ -160,6 +160,28 @@ class RunOptions:
 
 
 OPTIONS = {item.name: item for item in fields(RunOptions)}
+
+
+class Options(TypedDict, total=False):
+    """The same options as keywords of `embed`, as a caller may write them; each means what it means there."""
+
+    model: str
+    weights: str | Path
+    device: Literal["auto", "cpu", "cuda"]
+    engine: Literal["auto", "torch", "mnn", "openvino", "openvino-half"]
+    batch_size: int
+    workers: int
+    dtype: Literal["float32", "float16"]
+    normalize: bool
+    image_id: ImageIdMode
+    recompute: bool
+    max_failures: int | str
+    """A count, or a percentage such as `5%`."""
+    max_pixels: int
+    allow_mixed: bool
+    prune: bool
+    suffixes: str | Sequence[str]
+    failures: str | Path
 
 
 def parse_value(name: str, value: Any, *, called: str | None = None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +17,7 @@ BATCH = 4096
 
 
 def read(
-    store: str,
+    store: str | Path,
     ids: Iterable[str] | None = None,
     *,
     prefix: str = "",
@@ -25,7 +26,7 @@ def read(
     """Read vectors from `dynamodb://table` or a SQLite file.
 
     Args:
-        store: the store's name.
+        store: the store's name: `dynamodb://table`, or the path of a SQLite file.
         ids: the images wanted; all of them when None.
         prefix: only ids that start with this.
         fingerprint: only vectors made by this model and weights; needed where a store holds several.
@@ -46,12 +47,12 @@ def read(
 
 
 def read_batches(
-    store: str, *, prefix: str = "", fingerprint: str | None = None, size: int = BATCH
+    store: str | Path, *, prefix: str = "", fingerprint: str | None = None, size: int = BATCH
 ) -> Iterator[tuple[list[str], Vectors]]:
     """Read vectors a batch at a time, for stores that do not fit into memory.
 
     Args:
-        store: the store's name.
+        store: the store's name: `dynamodb://table`, or the path of a SQLite file.
         prefix: only ids that start with this.
         fingerprint: only vectors made by this model and weights; needed where a store holds several.
         size: vectors in a batch; the last one may have fewer.

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Unpack
 
 from embedder import exit_codes
 from embedder.atomic import replacing
-from embedder.config import DEFAULT_STORE, RunOptions
+from embedder.config import DEFAULT_STORE, Options, RunOptions
 from embedder.encoders import Encoder
 from embedder.errors import ConfigurationError, TransientError
 from embedder.freshness import Freshness
@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("embedder")
 
 Progress = Callable[[Ledger, int | None], None]
-"""Called now and then with the books so far and the number of images, where it is known."""
+"""Called now and then with the books so far (`images`, `embedded`, `skipped`, `failed`, and `elapsed` in seconds)
+and with the number of images in the source, None where it is not known yet."""
 
 TIMED_STAGES: tuple[Stage, ...] = ("load", "fetch", "decode", "encode", "write")
 
 
 def embed(
-    source: str | Path, store: str | Path | None = None, *, progress: Progress | None = None, **options: Any
+    source: str | Path, store: str | Path | None = None, *, progress: Progress | None = None, **options: Unpack[Options]
 ) -> Report:
     """Embed a source's images into a store, as `embedder run` does.
 
@@ -47,17 +48,22 @@ def embed(
         source: a folder, an image file, `s3://bucket/prefix/`, a run, or a shard file.
         store: the path of a SQLite file, or `dynamodb://table`; by default a run's own table, else
             `./vectors.db`.
-        progress: called with the books as they fill.
-        options: those of `embedder run`, with `_` for `-`: `model`, `weights`, `batch_size`, …
+        progress: called several times a second, from the calling thread: a `Progress`.
+        options: those of `embedder run`, with `_` for `-`: `model`, `weights`, `batch_size` (images),
+            `max_failures` (a count, or a percentage as text), … No environment variable is read for them.
 
     Returns:
-        The report; its `exit_code` is 0 when all is well. Images that failed do not raise.
+        The report: counts of images, `seconds`, `fingerprint`, … Its `exit_code` is 0 when all is well, 65 for
+        too many bad images and 75 where something passing is left. Images that failed do not raise.
 
     Raises:
-        ConfigurationError: what was asked for cannot be done as asked.
+        ConfigurationError: what was asked for cannot be done as asked; an unknown option is named.
         TransientError: the source or the store does not answer at the start.
+
+    It installs no signal handlers, so any thread may call it; a KeyboardInterrupt goes through to the caller, and
+    what is stored by then is skipped the next time.
     """
-    return run(str(source), None if store is None else str(store), [options], progress=progress)
+    return run(str(source), None if store is None else str(store), [dict(options)], progress=progress)
 
 
 def run(

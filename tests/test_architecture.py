@@ -51,11 +51,12 @@ ARROWS = {
     # Ways out of a store: they know no source and no model.
     "reader": "SHARED stores",
     "export": "SHARED",
+    "vector_index": "SHARED stores",
     "inventory": "SHARED stores",
     # What looks at each part before a run does.
     "doctor": "SHARED decode weights encoders sources stores",
     # The command line.
-    "commands": "SHARED exit_codes signals logs progress report runner reader export inventory doctor __init__",
+    "commands": "SHARED exit_codes signals logs progress report runner reader export vector_index inventory doctor __init__",
     "cli": "SHARED exit_codes logs commands __init__",
     "__main__": "cli",
     "__init__": "errors report reader runner",

@@ -35,7 +35,10 @@ def add(commands: Any) -> None:
     command.add_argument("--prefix", default="", metavar="P", help="only ids that start with P")
     command.add_argument("--fingerprint", metavar="F", help="only vectors made by this model and weights")
     command.add_argument(
-        "--out", type=Path, metavar="F", help="write to F.npz (arrays ids, vectors), F.npy or F.parquet"
+        "--out",
+        metavar="F",
+        help="write to F.npz (arrays ids, vectors), F.npy or F.parquet, or to an Amazon S3 Vectors index, "
+        "s3vectors://BUCKET/INDEX",
     )
     command.set_defaults(function=run)
 
@@ -46,15 +49,32 @@ def run(arguments: argparse.Namespace) -> int:
     from embedder.reader import read
 
     ids = _asked_ids(arguments)
+    out = None
     if arguments.out is not None:
-        check_target(arguments.out)
+        if arguments.out.startswith("s3vectors://"):
+            return _transfer(arguments, ids)
+        out = Path(arguments.out)
+        check_target(out)
     found, vectors = read(arguments.store, ids, prefix=arguments.prefix, fingerprint=arguments.fingerprint)
-    if arguments.out is not None:
-        write_vectors(arguments.out, found, vectors)
-        print(f"{len(found):,} vectors of dimension {vectors.shape[1]} in {arguments.out}", file=sys.stderr)
+    if out is not None:
+        write_vectors(out, found, vectors)
+        print(f"{len(found):,} vectors of dimension {vectors.shape[1]} in {out}", file=sys.stderr)
     else:
         _print_table(found, vectors)
     return _name_missing(ids, found, arguments)
+
+
+def _transfer(arguments: argparse.Namespace, ids: list[str] | None) -> int:
+    """Put vectors into an index instead of a file, and return the exit code."""
+    from embedder.vector_index import LONGEST_KEY, transfer
+
+    done = transfer(arguments.store, arguments.out, ids, prefix=arguments.prefix, fingerprint=arguments.fingerprint)
+    print(f"{done.written:,} vectors put, {done.kept:,} there already, in {arguments.out}", file=sys.stderr)
+    for each in done.too_long:
+        print(f"embedder read: {each!r} has more than the {LONGEST_KEY} characters of a key", file=sys.stderr)
+    found = list(done.ids) if ids is not None else ["all"] * (done.written + done.kept + len(done.too_long))
+    code = _name_missing(ids, found, arguments)
+    return exit_codes.NOT_FOUND if done.too_long else code
 
 
 def _asked_ids(arguments: argparse.Namespace) -> list[str] | None:

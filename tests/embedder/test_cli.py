@@ -178,6 +178,6 @@ def test_python_is_the_same(encoder: PixelEncoder, tmp_path: Path) -> None:
     ids, vectors = read(str(tmp_path / "v.db"), prefix="cats/")
     assert (ids, vectors.shape) == (["cats/1.jpg"], (1, 512))
     with pytest.raises(ConfigurationError, match="there is no option 'batchsize'"):
-        embed(tmp_path / "images", tmp_path / "v.db", batchsize=1)
+        embed(tmp_path / "images", tmp_path / "v.db", batchsize=1)  # type: ignore[call-arg]
     assert json.loads(json.dumps(report.as_json()))["embedded"] == 2
     assert encoder.batches == [1, 1]

@@ -150,3 +150,7 @@ def test_a_worker_knows_its_shard() -> None:
     assert config.shard_index({"AWS_BATCH_JOB_ARRAY_INDEX": "7", "EMBEDDER_SHARD_OFFSET": "10000"}) == 10007
     with pytest.raises(ConfigurationError, match="AWS_BATCH_JOB_ARRAY_INDEX: '-1'"):
         config.shard_index({"AWS_BATCH_JOB_ARRAY_INDEX": "-1"})
+
+
+def test_the_options_that_type_checkers_know_are_all_there_are() -> None:
+    assert set(config.Options.__annotations__) == set(config.OPTIONS)
