@@ -56,7 +56,8 @@ ARROWS = {
     # What looks at each part before a run does.
     "doctor": "SHARED decode weights encoders sources stores",
     # The command line.
-    "commands": "SHARED exit_codes signals logs progress report runner reader export vector_index inventory doctor __init__",
+    "commands": "SHARED exit_codes signals logs progress report runner reader export vector_index inventory "
+    "doctor __init__",
     "cli": "SHARED exit_codes logs commands __init__",
     "__main__": "cli",
     "__init__": "errors report reader runner",
