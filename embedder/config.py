@@ -168,7 +168,7 @@ class Options(TypedDict, total=False):
     model: str
     weights: str | Path
     device: Literal["auto", "cpu", "cuda"]
-    engine: Literal["auto", "torch", "mnn", "openvino", "openvino-half"]
+    engine: str
     batch_size: int
     workers: int
     dtype: Literal["float32", "float16"]
