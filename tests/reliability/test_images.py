@@ -276,8 +276,8 @@ def test_each_has_the_vector_of_its_rendering(weights: Path, tmp_path: Path) -> 
     for (format, mode), data in WRITTEN.items():
         if (format, mode) not in REFUSED:
             (folder / f"{format}-{mode.replace(';', '-')}.png").write_bytes(data)
-    engine = installed_engines()[0]
-    report = embed(folder, tmp_path / "vectors.db", weights=weights, device="cpu", engine=engine)
+    chosen: dict[str, Any] = {"weights": weights, "device": "cpu", "engine": installed_engines()[0]}
+    report = embed(folder, tmp_path / "vectors.db", **chosen)
     assert (report.embedded, report.failed) == (len(WRITTEN) - len(REFUSED), 0)
     for name, vector in zip(*read(str(tmp_path / "vectors.db")), strict=True):
         expected = reference.vector(reference.upright(folder / name), weights)
