@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from embedder import __version__, config, exit_codes
-from embedder.commands import doctor, info, read, run
+from embedder.commands import doctor, duplicates, gallery, info, read, run, similar
 from embedder.errors import ConfigurationError, EmbedderError
 from embedder.logs import complain, is_json, logger, open_log
 
-COMMANDS = (run, read, info, doctor)
+COMMANDS = (run, read, similar, gallery, duplicates, info, doctor)
 """In the order of --help."""
 
 

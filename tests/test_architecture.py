@@ -55,9 +55,18 @@ ARROWS = {
     "inventory": "SHARED stores",
     # What looks at each part before a run does.
     "doctor": "SHARED decode weights encoders sources stores",
+    "search": "SHARED stores reader",
+    "components": "",
+    "duplicates": "SHARED stores reader components",
+    "layout": "SHARED",
+    # What people look at. A query that is not stored is a run of one image; pictures come through sources and decoding.
+    "query": "SHARED stores reader weights runner",
+    "thumbnails": "SHARED sources isolation",
+    "pages": "SHARED sources stores search thumbnails",
+    "gallery": "SHARED stores reader search duplicates layout thumbnails pages",
     # The command line.
-    "commands": "SHARED exit_codes signals logs progress report runner reader export vector_index inventory "
-    "doctor __init__",
+    "commands": "SHARED exit_codes signals logs progress report runner reader export vector_index inventory doctor "
+    "stores search duplicates query pages gallery __init__",
     "cli": "SHARED exit_codes logs commands __init__",
     "__main__": "cli",
     "__init__": "errors report reader runner",

@@ -35,6 +35,9 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 POSITIONALS = {
     "embedder run": "photos/",
     "embedder read": "vectors.db",
+    "embedder similar": "vectors.db cats/1.jpg",
+    "embedder gallery": "vectors.db",
+    "embedder duplicates": "vectors.db",
     "embedder info": "vectors.db",
     "embedder doctor": "photos/",
     "submitter submit": "images",

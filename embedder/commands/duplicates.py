@@ -1,0 +1,97 @@
+"""`embedder duplicates`: groups of near-duplicates."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedder import exit_codes
+from embedder.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from embedder.duplicates import Group
+
+SHOWN_GROUPS = 20
+"""Groups of the table that is printed without --json and --csv."""
+
+EXAMPLES = """examples:
+  embedder duplicates vectors.db
+  embedder duplicates vectors.db --threshold 0.95 --csv duplicates.csv
+"""
+
+
+def add(commands: Any) -> None:
+    """Describe the command line of `embedder duplicates`."""
+    command = commands.add_parser(
+        "duplicates",
+        help="find groups of near-duplicates",
+        description="Group images that are linked by pairs whose vectors have a cosine of the threshold or more.",
+        epilog=EXAMPLES,
+    )
+    command.add_argument("store", metavar="STORE", help="a SQLite file or dynamodb://TABLE")
+    command.add_argument(
+        "--threshold", type=float, default=0.98, metavar="T", help="the least cosine of a pair (default: 0.98)"
+    )
+    command.add_argument("--prefix", default="", metavar="P", help="only ids that start with P")
+    command.add_argument("--fingerprint", metavar="F", help="only vectors made by this model and weights")
+    command.add_argument("--csv", type=Path, metavar="F", help="write group, image_id and score to this file")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.set_defaults(function=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Search, print or write, and return the exit code."""
+    from embedder.duplicates import check_threshold, find_duplicates
+    from embedder.stores import open_store
+
+    check_threshold(arguments.threshold)
+    if arguments.csv is not None and not arguments.csv.parent.is_dir():
+        raise ConfigurationError(f"--csv {arguments.csv}: there is no folder {arguments.csv.parent}; make it first")
+    store = open_store(arguments.store, must_exist=True)
+    try:
+        count, groups = find_duplicates(
+            store, arguments.threshold, prefix=arguments.prefix, fingerprint=arguments.fingerprint
+        )
+    finally:
+        store.close()
+    if arguments.csv is not None:
+        _write_csv(arguments.csv, groups)
+    images = sum(len(each.members) for each in groups)
+    if arguments.json:
+        listed = [
+            [{"image_id": each.image_id, "score": round(each.score, 6)} for each in group.members] for group in groups
+        ]
+        answer = {"store": arguments.store, "threshold": arguments.threshold, "vectors": count, "groups": listed}
+        print(json.dumps(answer))
+    elif arguments.csv is None:
+        _print_table(groups)
+    said = f"{len(groups):,} groups of {images:,} images among {count:,}, at {arguments.threshold} or more"
+    print(said, file=sys.stderr)
+    return exit_codes.DONE
+
+
+def _print_table(groups: Sequence[Group]) -> None:
+    for group in groups[:SHOWN_GROUPS]:
+        for place, each in enumerate(group.members):
+            shown = each.image_id if each.image_id.isprintable() else repr(each.image_id)
+            print(f"{each.score:7.4f}  {shown}" if place else f"{len(group.members):7,}  {shown}")
+    if len(groups) > SHOWN_GROUPS:
+        print(f"… and {len(groups) - SHOWN_GROUPS:,} more groups; --csv duplicates.csv writes them all")
+
+
+def _write_csv(path: Path, groups: Sequence[Group]) -> None:
+    from embedder.atomic import replacing
+
+    try:
+        with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["group", "image_id", "score"])
+            for number, group in enumerate(groups, 1):
+                writer.writerows([number, each.image_id, f"{each.score:.6f}"] for each in group.members)
+    except OSError as error:
+        raise ConfigurationError(f"--csv {path} cannot be written: {error.strerror or error}") from error

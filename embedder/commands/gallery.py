@@ -1,0 +1,65 @@
+"""`embedder gallery`: a page of a whole collection."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from embedder import exit_codes
+
+EXAMPLES = """examples:
+  embedder gallery vectors.db --html gallery.html
+  embedder gallery dynamodb://table --prefix cats/ --images s3://bucket/ --failures failed.jsonl --html cats.html
+"""
+
+
+def add(commands: Any) -> None:
+    """Describe the command line of `embedder gallery`."""
+    command = commands.add_parser(
+        "gallery",
+        help="make a page of a whole collection",
+        description="Write one page with all images as a map by similarity, near-duplicates, outliers and failures.",
+        epilog=EXAMPLES,
+    )
+    command.add_argument("store", metavar="STORE", help="a SQLite file or dynamodb://TABLE")
+    command.add_argument("--html", type=Path, required=True, metavar="F", help="the page to write")
+    command.add_argument(
+        "--images", metavar="ROOT", help="where the pictures are (default: where they were embedded from)"
+    )
+    command.add_argument("--failures", type=Path, metavar="F", help="show what embedder run --failures wrote")
+    command.add_argument(
+        "--threshold", type=float, default=0.98, metavar="T", help="the least cosine of near-duplicates (default: 0.98)"
+    )
+    command.add_argument("--prefix", default="", metavar="P", help="only ids that start with P")
+    command.add_argument("--fingerprint", metavar="F", help="only vectors made by this model and weights")
+    command.set_defaults(function=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the page and return the exit code."""
+    from embedder.duplicates import check_threshold
+    from embedder.gallery import make_gallery
+    from embedder.pages import check_page
+    from embedder.stores import open_store
+
+    check_threshold(arguments.threshold)
+    check_page(arguments.html)
+    store = open_store(arguments.store, must_exist=True)
+    try:
+        shown, without = make_gallery(
+            arguments.html,
+            store,
+            images=arguments.images,
+            failures=arguments.failures,
+            threshold=arguments.threshold,
+            prefix=arguments.prefix,
+            fingerprint=arguments.fingerprint,
+        )
+    finally:
+        store.close()
+    note = f", {without:,} without their picture" if without else ""
+    size = arguments.html.stat().st_size / 1e6
+    print(f"{shown:,} images{note}, {size:.1f} MB, in {arguments.html}", file=sys.stderr)
+    return exit_codes.DONE

@@ -1,0 +1,110 @@
+"""`embedder similar`: the images most like one of them, or like any picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedder import exit_codes
+from embedder.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from embedder.records import Vectors
+    from embedder.search import Match
+    from embedder.stores import Store
+
+EXAMPLES = """examples:
+  embedder similar vectors.db cats/1.jpg
+  embedder similar vectors.db holiday.jpg -k 20 --html similar.html
+  embedder similar dynamodb://table s3://bucket/new.jpg --json
+"""
+
+
+def add(commands: Any) -> None:
+    """Describe the command line of `embedder similar`."""
+    command = commands.add_parser(
+        "similar",
+        help="find the images most like one",
+        description="Find the images whose vectors have the largest cosine to that of QUERY.",
+        epilog=EXAMPLES,
+    )
+    command.add_argument("store", metavar="STORE", help="a SQLite file or dynamodb://TABLE")
+    command.add_argument("query", metavar="QUERY", help="the id of a stored image, else an image file or s3:// address")
+    command.add_argument("-k", type=int, default=10, metavar="N", help="how many (default: 10)")
+    command.add_argument("--prefix", default="", metavar="P", help="only among ids that start with P")
+    command.add_argument("--fingerprint", metavar="F", help="only vectors made by this model and weights")
+    command.add_argument(
+        "--weights", default="default", metavar="W", help="what the store was made with: default, random or a path"
+    )
+    command.add_argument("--device", default="auto", metavar="D", help="auto, cpu or cuda, for a query that is no id")
+    command.add_argument("--engine", default="auto", metavar="E", help="what runs the model, as of embedder run")
+    command.add_argument(
+        "--images", metavar="ROOT", help="where the pictures are (default: where they were embedded from)"
+    )
+    command.add_argument("--html", type=Path, metavar="F", help="write a page with the pictures")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.set_defaults(function=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Search, print, and return the exit code."""
+    from embedder.stores import open_store
+
+    if arguments.k < 1:
+        raise ConfigurationError(f"-k {arguments.k}: expected 1 or more")
+    if arguments.html is not None:
+        from embedder.pages import check_page
+
+        check_page(arguments.html)
+    store = open_store(arguments.store, must_exist=True)
+    try:
+        found, vector_is_stored = _search(store, arguments)
+        if arguments.html is not None:
+            from embedder.pages.similar import write_similar
+
+            write_similar(
+                arguments.html, store, arguments.query, found, images=arguments.images, stored=vector_is_stored
+            )
+            print(f"{len(found):,} pictures in {arguments.html}", file=sys.stderr)
+    finally:
+        store.close()
+    if arguments.json:
+        matches = [{"image_id": each.image_id, "score": round(each.score, 6)} for each in found]
+        print(json.dumps({"store": arguments.store, "query": arguments.query, "matches": matches}))
+    elif arguments.html is None:
+        for each in found:
+            shown = each.image_id if each.image_id.isprintable() else repr(each.image_id)
+            print(f"{each.score:7.4f}  {shown}")
+    return exit_codes.DONE
+
+
+def _search(store: Store, arguments: argparse.Namespace) -> tuple[list[Match], bool]:
+    """The matches, and whether the query is one of the stored images."""
+    from embedder.search import nearest, nearest_to_stored
+
+    narrowed = {"fingerprint": arguments.fingerprint, "prefix": arguments.prefix}
+    found = nearest_to_stored(store, arguments.query, arguments.k, **narrowed)
+    if found is not None:
+        return found, True
+    return nearest(store, _embedded(store, arguments), arguments.k, **narrowed), False
+
+
+def _embedded(store: Store, arguments: argparse.Namespace) -> Vectors:
+    query = arguments.query
+    if "://" not in query and not Path(query).exists():
+        raise ConfigurationError(
+            f"{query!r} is neither an id in {arguments.store} nor a file; embedder read lists the ids"
+        )
+    from embedder.query import embed_query, stored_fingerprint  # loads no model yet
+
+    return embed_query(
+        query,
+        stored_fingerprint(store, arguments.fingerprint),
+        store=arguments.store,
+        weights=arguments.weights,
+        device=arguments.device,
+        engine=arguments.engine,
+    )

@@ -1,0 +1,57 @@
+"""The page of `embedder similar`: a query and the pictures most like it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from embedder.pages import webp, write_page
+from embedder.records import Reference
+from embedder.search import Match
+from embedder.sources import S3_SCHEME
+from embedder.sources.folder import file_uri
+from embedder.stores import Store
+from embedder.thumbnails import Thumbnail, locate, thumbnails
+
+SIDE, SMALL_SIDE = 256, 96
+"""Pixels of a picture, and of one of many: about 12 and 3 kB."""
+MANY = 200
+
+
+def write_similar(
+    path: Path, store: Store, query: str, found: Sequence[Match], *, images: str | None, stored: bool
+) -> None:
+    """Write the page.
+
+    Args:
+        images: where the pictures are; None: where they were embedded from.
+        stored: whether the query is one of the stored images, and so the first of those found.
+
+    Raises:
+        ConfigurationError: there is no such place for pictures, or the page cannot be written.
+        TransientError: the store or S3 does not answer, or the disk is full.
+    """
+    known = store.lookup([each.image_id for each in found])
+    references = locate([known[each.image_id] for each in found if each.image_id in known], images)
+    side = SIDE if len(found) <= MANY else SMALL_SIDE
+    own = Reference(image_id="\0query", uri=query if query.startswith(S3_SCHEME) else file_uri(Path(query)))
+    made = {each.image_id: each for each in thumbnails(references if stored else [*references, own], side)}
+    gone = Thumbnail(image_id="", pixels=None, reason="deleted meanwhile")
+    pictures = [made.get(each.image_id, gone) for each in found]
+    encoded = [None if each.pixels is None else webp(each.pixels) for each in pictures]
+    asked = made.get(own.image_id)
+    write_page(
+        path,
+        "similar.html",
+        "similar.js",
+        data=[known[each.image_id].source if each.image_id in known else "" for each in found],
+        query=query,
+        picture=encoded[0] if stored else webp(asked.pixels) if asked and asked.pixels is not None else None,
+        store=store.name,
+        fingerprint=next((each.fingerprint for each in known.values()), ""),
+        side=side,
+        matches=[
+            {"image_id": match.image_id, "score": match.score, "picture": picture, "reason": each.reason}
+            for match, picture, each in zip(found, encoded, pictures, strict=True)
+        ],
+    )

@@ -1,0 +1,110 @@
+"""The page of `embedder similar`, opened, clicked and driven by keys in Chromium."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.embedder.commands import command
+from tests.embedder.pages.conftest import HOSTILE, Gathered
+from tests.parts.browser import DESKTOP, PHONE, logged, look
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+
+@pytest.fixture
+def page(gathered: Gathered, tmp_path: Path) -> Path:
+    path = tmp_path / "similar.html"
+    done = command("similar", gathered.store, HOSTILE[0], "-k", "49", "--html", path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    return path
+
+
+def active(chrome: Chrome) -> str:
+    return str(chrome.execute_script("return document.activeElement.querySelector('.name')?.textContent ?? ''"))
+
+
+def press(chrome: Chrome, key: str) -> None:
+    chrome.switch_to.active_element.send_keys(key)
+
+
+def test_every_name_stays_text_and_nothing_is_loaded(chrome: Chrome, gathered: Gathered, page: Path) -> None:
+    look(chrome, page)
+    names = [each.get_property("textContent") for each in chrome.find_elements(By.CSS_SELECTOR, ".card .name")]
+    assert names[0] == HOSTILE[0], "the image itself comes first"
+    assert sorted(map(str, names)) == sorted(gathered.ids)
+    assert chrome.execute_script("return window.hit") is None
+    assert chrome.execute_script("return document.scripts.length") == 2
+    loaded = chrome.execute_script("return performance.getEntriesByType('resource').map((each) => each.name)")
+    assert [each for each in loaded if not each.startswith("data:")] == []
+    assert logged(chrome) == []
+    assert {chrome.find_element(By.CSS_SELECTOR, "bdi").value_of_css_property("unicode-bidi")} == {"isolate"}
+
+
+def test_pictures_are_shown_and_what_is_missing_says_why(chrome: Chrome, page: Path) -> None:
+    look(chrome, page)
+    drawn = chrome.execute_script("return [...document.images].every((each) => each.complete && each.naturalWidth > 0)")
+    assert drawn
+    reasons = {
+        str(card.find_element(By.CSS_SELECTOR, ".name").get_property("textContent")): card.find_element(
+            By.CSS_SELECTOR, ".none"
+        ).text
+        for card in chrome.find_elements(By.CSS_SELECTOR, ".card:has(.none)")
+    }
+    assert set(reasons) == {"gone.png", "broken.png"}
+    assert "No such file" in reasons["gone.png"]
+    assert "web page" in reasons["broken.png"]
+
+
+def test_keys_go_through_the_pictures(chrome: Chrome, page: Path) -> None:
+    look(chrome, page)
+    names = [str(each.get_property("textContent")) for each in chrome.find_elements(By.CSS_SELECTOR, ".card .name")]
+    press(chrome, Keys.ARROW_RIGHT)
+    assert active(chrome) == names[0]
+    press(chrome, Keys.ARROW_RIGHT)
+    assert active(chrome) == names[1]
+    press(chrome, Keys.ARROW_DOWN)
+    below = names.index(active(chrome))
+    assert below > 3
+    press(chrome, Keys.ARROW_UP)
+    press(chrome, Keys.ENTER)
+    dialog = chrome.find_element(By.CSS_SELECTOR, "dialog")
+    assert dialog.get_property("open")
+    shown = dialog.find_element(By.CSS_SELECTOR, "#dialog-name bdi")
+    assert shown.get_property("textContent") == names[1]
+    press(chrome, Keys.ARROW_RIGHT)
+    assert shown.get_property("textContent") == names[2]
+    assert "file:///" in dialog.find_element(By.CSS_SELECTOR, ".source").text
+    press(chrome, Keys.ESCAPE)
+    WebDriverWait(chrome, 20).until(lambda _: not dialog.get_property("open"))
+    assert active(chrome) == names[2], "the focus is where one left off"
+
+
+def test_a_click_shows_a_picture_and_closes_it(chrome: Chrome, page: Path) -> None:
+    look(chrome, page)
+    chrome.find_elements(By.CSS_SELECTOR, ".card")[4].click()
+    dialog = chrome.find_element(By.CSS_SELECTOR, "dialog")
+    assert dialog.is_displayed()
+    dialog.find_element(By.CSS_SELECTOR, "[data-step='1']").click()
+    assert dialog.find_element(By.CSS_SELECTOR, ".score").text.startswith("6 of 49, cosine ")
+    dialog.find_element(By.CSS_SELECTOR, "[data-close]").click()
+    assert not dialog.is_displayed()
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_it_fits_every_screen(chrome: Chrome, page: Path, size: tuple[int, int], *, dark: bool) -> None:
+    look(chrome, page, size, dark=dark)
+    width = chrome.execute_script("return document.documentElement.scrollWidth")
+    assert width <= size[0], "nothing has to be scrolled sideways"
+    ground = chrome.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, ground.strip("rgb()").split(","))) < 200) == dark
+    tops = [each.rect["y"] for each in chrome.find_elements(By.CSS_SELECTOR, ".card")]
+    assert tops.count(tops[0]) >= 2
