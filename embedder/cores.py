@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+"""Where Linux says what a container may use: in `cpu.max` (version 2) or `cpu/` (version 1)."""
 
 
-def usable_cores() -> int:
-    """The cores in this process's affinity mask, which containers and taskset narrow."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def usable_cores(cgroup: Path = CGROUP) -> int:
+    """The cores in this process's affinity mask, or the container's quota of their time where that is less."""
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota(cgroup)
+    return seen if quota is None else max(1, min(seen, round(quota)))
+
+
+def cpu_quota(cgroup: Path = CGROUP) -> float | None:
+    """Processors' worth of time that the container may use, as `docker run --cpus` sets it; None without a limit."""
+    text = _read(cgroup / "cpu.max")
+    if text is not None:
+        share, _, period = text.partition(" ")
+        return None if share == "max" else int(share) / int(period)
+    share, period = (_read(cgroup / "cpu" / f"cpu.cfs_{name}_us") or "" for name in ("quota", "period"))
+    return int(share) / int(period) if share.isdecimal() and period.isdecimal() else None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None

@@ -7,10 +7,9 @@ import resource
 import shutil
 from pathlib import Path
 
-from embedder.cores import usable_cores
+from embedder.cores import CGROUP, cpu_quota, usable_cores
 from embedder.doctor import Finding, ok
 
-CGROUP = Path("/sys/fs/cgroup")
 SHARED_MEMORY = Path("/dev/shm")
 
 BASE_BYTES = 3 << 29
@@ -24,28 +23,10 @@ BASE_FILES, WORKER_FILES = 192, 8
 LEAST_SHARED_BYTES = 16 << 20
 
 
-def cores(workers: int | None) -> Finding:
-    """The processors in reach, and a quota on them that nobody sees who counts processors."""
-    usable, quota = usable_cores(), cpu_quota()
-    found = f"{usable} cores" + (f", {quota:g} by the container's quota" if quota else "")
-    if quota and quota < usable and workers is None:
-        return Finding(
-            "warning",
-            found,
-            f"give --workers {max(1, round(quota))} (EMBEDDER_WORKERS), or a cpuset in place of the quota: a run "
-            "starts a decoding process and a lane of the model for each core it sees",
-        )
-    return ok(found)
-
-
-def cpu_quota(cgroup: Path = CGROUP) -> float | None:
-    """Processors' worth of time that the container may use; None without such a limit."""
-    text = _read(cgroup / "cpu.max")
-    if text is not None:
-        share, _, period = text.partition(" ")
-        return None if share == "max" else int(share) / int(period)
-    share, period = (_read(cgroup / "cpu" / f"cpu.cfs_{name}_us") or "" for name in ("quota", "period"))
-    return int(share) / int(period) if share.isdecimal() and period.isdecimal() else None
+def cores() -> Finding:
+    """The processors in reach; a run starts a decoding process and a lane of the model for each."""
+    quota = cpu_quota()
+    return ok(f"{usable_cores()} cores" + (f", by the container's quota of {quota:g}" if quota else ""))
 
 
 def memory(workers: int | None) -> Finding:

@@ -25,7 +25,7 @@ def checks(source: str | None, store: str | None, options: RunOptions, shard: in
     yield Check("versions", programs.versions)
     yield Check("codecs", programs.codecs)
     yield Check("decoding", lambda: programs.decoding(model.preprocessing))
-    yield Check("cores", lambda: machine.cores(options.workers))
+    yield Check("cores", machine.cores)
     yield Check("memory", lambda: machine.memory(options.workers))
     yield Check("shared memory", machine.shared_memory)
     yield Check("open files", lambda: machine.descriptors(options.workers))

@@ -151,18 +151,12 @@ class TestThisMachine:
             assert disk.store_folder(str(tmp_path / "v.db")).status == status
 
     def test_a_container_s_limits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        (tmp_path / "cpu.max").write_text("50000 100000\n")
         (tmp_path / "memory.max").write_text(f"{512 << 20}\n")
-        assert machine.cpu_quota(tmp_path) == 0.5
         assert machine.memory_limit(tmp_path) == (512 << 20, "in the container")
-        (tmp_path / "cpu.max").write_text("max 100000\n")
         (tmp_path / "memory.max").write_text("max\n")
-        assert machine.cpu_quota(tmp_path) is None
         assert machine.memory_limit(tmp_path)[1] == "in the machine"
         monkeypatch.setattr(machine, "memory_limit", lambda: (512 << 20, "in the container"))
-        monkeypatch.setattr(machine, "cpu_quota", lambda: 0.5)
         assert machine.memory(None).status == "warning"
-        assert "--workers 1 " in machine.cores(None).remedy
         assert machine.descriptors(1_000_000).status == "warning"
         assert machine.shared_memory(tmp_path / "none").status == "warning"
 
