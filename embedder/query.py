@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from embedder.errors import ConfigurationError
 from embedder.models import find_model, fingerprint
@@ -52,9 +53,15 @@ def embed_query(image: str, identity: str, *, store: str, weights: str, device: 
     _refuse_other_weights(identity, fingerprint(model, chosen.digest, dtype, normalize=normalize), digest, store)
     with tempfile.TemporaryDirectory(prefix="embedder-") as folder:
         own = Path(folder) / "query.db"
-        report = embed(
-            image, own, model=name, weights=weights, dtype=dtype, normalize=normalize, device=device, engine=engine
-        )
+        options: dict[str, Any] = {
+            "model": name,
+            "weights": weights,
+            "dtype": dtype,
+            "normalize": normalize,
+            "device": device,
+            "engine": engine,
+        }
+        report = embed(image, own, **options)
         if report.images != 1:
             raise ConfigurationError(f"{image} holds {report.images:,} images; a query is one image or a stored id")
         if report.failed:
