@@ -38,7 +38,9 @@ class Cloud:
     endpoint: str
     gateway: Gateway
     name: str = "simulation"
-    """Of the bucket, the queue, the job definition and the table alike."""
+    """Of the bucket, the queue, the job definition and the table alike, unless `stack` says otherwise."""
+    stack: Mapping[str, str] | None = None
+    """Where a stack has made them: its submitter's variables."""
     credentials: Credentials = field(default_factory=Credentials)
 
     @property
@@ -53,6 +55,23 @@ class Cloud:
     def dynamodb(self) -> DynamoDBClient:
         return boto3.client("dynamodb", **self._options())
 
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The submitter's variables."""
+        return self.stack or dict.fromkeys(VARIABLES.values(), self.name)
+
+    @property
+    def bucket(self) -> str:
+        return self.settings[VARIABLES["bucket"]]
+
+    @property
+    def table(self) -> str:
+        return self.settings[VARIABLES["table"]]
+
+    def client(self, service: str) -> Any:
+        """A client of any other service that moto has."""
+        return boto3.client(service, **self._options())  # type: ignore[call-overload]
+
     def _options(self) -> dict[str, Any]:
         config: Config = self.credentials.client_options()["config"]
         named = config.merge(Config(user_agent_extra="app/simulation"))
@@ -65,9 +84,8 @@ class Cloud:
             caller: what the process is called in `Gateway.calls`.
         """
         outside = {name: os.environ[name] for name in INSIDE if name in os.environ}
-        settings = dict.fromkeys(VARIABLES.values(), self.name)
         address = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_SDK_UA_APP_ID": caller}
-        return outside | self.credentials.environment() | address | settings
+        return outside | self.credentials.environment() | address | dict(self.settings)
 
     def create(self, job_environment: Mapping[str, str]) -> None:
         """Make what the infrastructure makes.
@@ -82,7 +100,7 @@ class Cloud:
             AttributeDefinitions=[{"AttributeName": "ImageId", "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         )
-        iam = boto3.client("iam", **self._options())
+        iam = self.client("iam")
         role = iam.create_role(RoleName=self.name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         machines = self.batch.create_compute_environment(
             computeEnvironmentName=self.name, type="UNMANAGED", serviceRole=role
@@ -108,17 +126,17 @@ class Cloud:
 
     def items(self) -> dict[str, dict[str, Any]]:
         """Everything in the table, by image id."""
-        pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.name, ConsistentRead=True)
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
         return {item["ImageId"]["S"]: dict(item) for page in pages for item in page["Items"]}
 
     def get(self, key: str) -> bytes:
-        return self.s3.get_object(Bucket=self.name, Key=key)["Body"].read()
+        return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
     def put(self, key: str, body: bytes) -> None:
-        self.s3.put_object(Bucket=self.name, Key=key, Body=body)
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
 
     def keys(self, prefix: str) -> list[str]:
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return [each["Key"] for page in pages for each in page.get("Contents", [])]
 
     def calls_of(self, caller: str) -> list[Call]:

@@ -65,6 +65,8 @@ class Story:
     """For logs, and for what the Lambda and the workers write on disk."""
     shard_size: int
     say: Say
+    package: Path = ROOT
+    """What Lambda unpacks: a folder that holds `submitter/`."""
 
     def tell(self, photographs: dict[str, bytes], chaos: Chaos | None = None) -> Outcome:
         """Embed photographs, given by their keys."""
@@ -73,12 +75,12 @@ class Story:
         self._heading("Photographs")
         for key, body in photographs.items():
             cloud.put(key, body[:CORRUPT_BYTES] if chaos and key == chaos.corrupt else body)
-        self.say(f"{len(photographs)} objects are in s3://{cloud.name}/{FOLDER}/")
+        self.say(f"{len(photographs)} objects are in s3://{cloud.bucket}/{FOLDER}/")
         if chaos:
             self.say(f"chaos: {chaos.corrupt!r} is cut short after {CORRUPT_BYTES:,} bytes")
         answer, repeated = self._submit(scheduler)
         if chaos:
-            cloud.s3.delete_object(Bucket=cloud.name, Key=chaos.vanishes)
+            cloud.s3.delete_object(Bucket=cloud.bucket, Key=chaos.vanishes)
             self.say(f"chaos: {chaos.vanishes!r} is deleted, after it was listed")
         self._heading("Batch")
         self.say(f"{answer['shards']} shards, a worker for each, {AT_ONCE} at a time:")
@@ -109,7 +111,7 @@ class Story:
     def _submit(self, scheduler: Scheduler) -> tuple[dict[str, Any], dict[str, Any]]:
         event = {"Paths": [FOLDER], "ShardSize": self.shard_size}
         code = self.folder / "lambda"
-        shutil.copytree(ROOT / "submitter", code / "submitter", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(self.package / "submitter", code / "submitter", ignore=shutil.ignore_patterns("__pycache__"))
         self._heading("Lambda")
         with runtime_api.serving(
             "submitter.handler.handler", code, self.cloud.environment("lambda"), self.folder / "lambda.log"
@@ -163,8 +165,8 @@ class Story:
     def _show_vectors(self) -> None:
         self._heading("Vectors")
         some = sorted(self.cloud.items())[:3]
-        self.say(f"$ embedder read dynamodb://{self.cloud.name} {' '.join(repr(each) for each in some)}")
-        self.say(self._command("embedder", "read", f"dynamodb://{self.cloud.name}", *some).rstrip())
+        self.say(f"$ embedder read dynamodb://{self.cloud.table} {' '.join(repr(each) for each in some)}")
+        self.say(self._command("embedder", "read", f"dynamodb://{self.cloud.table}", *some).rstrip())
 
     def _show_requests(self, children: Sequence[Child], images: int) -> None:
         """Requests of the Lambda and of the run's workers."""

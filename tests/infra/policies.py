@@ -1,0 +1,134 @@
+"""What the programs ask of AWS, from requests that were made and from their source, and what a role lets them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore import xform_name
+
+from scripts.simulation.gateway import Call
+from tests.infra.synthesis import ROOT, Assembly
+
+NEEDS = {
+    # S3 says 403 in place of 404 for an object that is not there, where listing is not allowed.
+    "s3:GetObject": ("s3:GetObject", "s3:ListBucket"),
+    "s3:HeadObject": ("s3:GetObject", "s3:ListBucket"),
+    "s3:CopyObject": ("s3:GetObject", "s3:PutObject"),
+    "s3:ListObjectsV2": ("s3:ListBucket",),
+}
+"""The actions behind an operation, where it is not one of the same name."""
+
+CLIENTS = {"client", "s3", "pages", "batch", "submitting", "dynamodb"}
+"""What the programs call their clients."""
+SERVICES = ("s3", "dynamodb", "batch")
+
+
+def actions(operation: str) -> tuple[str, ...]:
+    return NEEDS.get(operation, (operation,))
+
+
+def required(call: Call) -> Iterator[tuple[str, str]]:
+    """The actions that a request needs, each with its resource: `bucket`, `bucket/KEY`, `table`, `batch`."""
+    for action in actions(f"{call.service}:{call.operation}"):
+        if action.startswith("s3:"):
+            yield action, "bucket" if action == "s3:ListBucket" else f"bucket/{call.key}"
+        else:
+            yield action, {"dynamodb": "table", "batch": "batch"}[call.service]
+
+
+def allows(assembly: Assembly, role: str, action: str, resource: str) -> bool:
+    """Whether a statement of the role's policies covers an action on a resource."""
+    return any(
+        action in _listed(statement["Action"])
+        and any(_covers(each, resource) for each in _listed(statement["Resource"]))
+        for statement in assembly.statements(role)
+        if statement["Effect"] == "Allow"
+    )
+
+
+def allowed(assembly: Assembly, role: str) -> set[str]:
+    """All actions that a role has."""
+    return {action for statement in assembly.statements(role) for action in _listed(statement["Action"])}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _covers(arn: Any, resource: str) -> bool:
+    """By what the ARN refers to: the stack's bucket with a pattern of keys, its table, its queue and definition."""
+    shown = shown_arn(arn)
+    if resource == "batch":
+        return shown == "*" or bool(re.search(r"Queue|Definition", shown))
+    if resource == "table":
+        return shown.startswith("<StorageVectors")
+    pattern = re.sub(r"^<StorageImages\w+>", "bucket", shown)
+    return bool(re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), resource, re.DOTALL))
+
+
+def shown_arn(value: Any) -> str:
+    """`<LogicalId>/rest`, whatever function of CloudFormation it is written with."""
+    if isinstance(value, str):
+        return value
+    ((name, argument),) = value.items()
+    if name == "Fn::Join":
+        return str(argument[0]).join(shown_arn(part) for part in argument[1])
+    return f"<{argument[0] if isinstance(argument, list) else argument}>"
+
+
+def operations(*modules: str) -> set[str]:
+    """What these modules, and what they import of the programs, call: `s3:GetObject`, read off the source."""
+    names = _operations_by_method()
+    found: set[str] = set()
+    for path in _reached(modules):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr in names and _is_client(node.value):
+                found.add(names[node.attr])
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("get_paginator"):
+                found.add(names[ast.literal_eval(node.args[0])])
+    return found
+
+
+def _is_client(node: ast.expr) -> bool:
+    return ast.unparse(node).rpartition(".")[2] in CLIENTS
+
+
+def _operations_by_method() -> dict[str, str]:
+    session = botocore.session.get_session()
+    return {
+        xform_name(name): f"{service}:{name}"
+        for service in SERVICES
+        for name in session.get_service_model(service).operation_names
+    }
+
+
+def _reached(modules: tuple[str, ...]) -> set[Path]:
+    """The files of modules, and of all that they import of the two programs, however far away."""
+    waiting, reached = [path for name in modules if (path := _file(name))], set[Path]()
+    while waiting:
+        path = waiting.pop()
+        if path in reached:
+            continue
+        reached.add(path)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            waiting += [found for name in names if (found := _file(name))]
+    return reached
+
+
+def _file(module: str) -> Path | None:
+    if module.split(".")[0] not in ("embedder", "submitter"):
+        return None
+    path = ROOT.joinpath(*module.split("."))
+    found = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
+    return found if found.exists() else None

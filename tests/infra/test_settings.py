@@ -1,0 +1,144 @@
+"""Settings of a stage: from the file, from the command line, and every mistake as a sentence."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.settings import Delivery, Settings, SettingsError
+from infra.stages import STAGES, read_plan
+from tests.infra.synthesis import ROOT, run_app
+
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+
+
+def test_a_stage_is_its_table_and_what_the_command_line_changes(tmp_path: Path) -> None:
+    path = tmp_path / "stages.toml"
+    path.write_text('[prod]\nlog_days = 90\nworkers = ["gpu"]\noptions = { dtype = "float16" }\n')
+    given = {"stage": "prod", "log_days": "7", "alarm_emails": "a@b.c, d@e.f", "@aws-cdk/x": True}
+    (found,) = read_plan(given, path).stages
+    assert (found.stage, found.name) == ("prod", "embedder-prod")
+    assert (found.log_days, found.workers, found.options) == (7, ("gpu",), {"dtype": "float16"})
+    assert found.alarm_emails == ("a@b.c", "d@e.f")
+    assert found.spot_vcpus == Settings(stage="x").spot_vcpus
+
+
+def test_a_stage_without_a_table_has_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "stages.toml"
+    path.write_text("")
+    assert read_plan({"stage": "another"}, path).stages == (Settings(stage="another"),)
+
+
+def test_the_stages_of_the_repository_are_right() -> None:
+    (dev,) = read_plan({}).stages
+    assert (dev.stage, dev.workers, dev.subnets) == ("dev", ("cpu",), "public")
+    assert read_plan({"stage": "prod"}).stages[0].subnets == "isolated"
+    assert STAGES.name == "stages.toml"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"spot_vcpu": "3"}, "no setting 'spot_vcpu'"),
+        ({"spot_vcpus": "many"}, "spot_vcpus is 'many', expected a whole number"),
+        ({"spot_vcpus": True}, "spot_vcpus is True, expected a whole number"),
+        ({"function_url": "yes"}, "function_url is 'yes', expected true or false"),
+        ({"workers": ["tpu"]}, "expected some of cpu, gpu"),
+        ({"workers": [1]}, "expected a list of texts"),
+        ({"options": "dtype"}, "expected a table of texts"),
+        ({"options": {"Batch Size": "3"}}, "expected the name of an option"),
+        ({"region": "Frankfurt"}, "region is 'Frankfurt'"),
+        ({"account": "12"}, "expected twelve digits"),
+        ({"key": "alias/mine"}, "expected the ARN of a KMS key"),
+        ({"log_days": 8}, "CloudWatch keeps logs for one of"),
+        ({"spot_vcpus": 0, "on_demand_vcpus": 0}, "there would be no machine"),
+        ({"cpu_image": "docker.io/somebody/embedder"}, "which isolated subnets cannot reach"),
+        ({"schedule": "rate(1 day)"}, "belong together"),
+        ({"schedule": "daily", "schedule_paths": "a"}, "expected rate(1 day)"),
+        ({"notify": "manifests/"}, "would start a run for each run"),
+        ({"notify": "man"}, "would start a run for each run"),
+        ({"notify": "images"}, "expected a folder such as images/"),
+        ({"alarm_emails": ["nobody"]}, "is no address"),
+        ({"inventory": "inventories/all"}, "expected an address"),
+        ({"stuck_minutes": 1}, "expected 5 to 1440"),
+        ({"cpu_instances": ""}, "cpu_instances is empty"),
+    ],
+)
+def test_a_mistake_is_a_sentence(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        Settings.parse("prod", given)
+
+
+@pytest.mark.parametrize("stage", ["", "Prod", "my_stage", "-x", "x" * 21])
+def test_a_stage_is_called_something_that_names_can_begin_with(stage: str) -> None:
+    with pytest.raises(SettingsError, match="stage"):
+        Settings(stage=stage)
+
+
+def test_an_image_of_anybodys_is_fine_with_a_way_to_the_internet() -> None:
+    assert Settings(stage="dev", subnets="public", cpu_image="docker.io/somebody/embedder").image("cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("x = 1", "stands outside"), ("[", "is not TOML"), ("[prod]\nx = 1", "no setting 'x'")],
+)
+def test_a_wrong_file_is_a_sentence(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "stages.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        read_plan({"stage": "prod"}, path)
+
+
+def test_a_pipeline_knows_where_its_stages_are(tmp_path: Path) -> None:
+    path = tmp_path / "stages.toml"
+    connection = "arn:aws:codeconnections:eu-central-1:111111111111:connection/1"
+    path.write_text(f'[pipeline]\nrepository = "a/b"\nconnection = "{connection}"\nstages = ["prod"]\n')
+    with pytest.raises(SettingsError, match="has to know its account and region"):
+        read_plan({"pipeline": "true"}, path)
+    path.write_text(path.read_text() + '[prod]\naccount = "111111111111"\nregion = "eu-central-1"\n')
+    plan = read_plan({"pipeline": "true"}, path)
+    assert plan.delivery == Delivery(repository="a/b", connection=connection, stages=("prod",))
+    assert [each.stage for each in plan.stages] == ["prod"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "connection, repository, stages is missing"),
+        ({"repository": "b", "connection": "x", "stages": ["a"]}, "expected OWNER/NAME"),
+        ({"repository": "a/b", "connection": "x", "stages": ["a"]}, "expected the ARN of a connection"),
+        ({"branches": "x"}, "no setting 'branches'"),
+    ],
+)
+def test_a_wrong_pipeline_is_a_sentence(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        Delivery.parse(given)
+
+
+def test_synth_says_it_on_stderr_and_ends_with_2() -> None:
+    done = run_app("-c", "stage=prod", "-c", "log_days=8")
+    assert done.returncode == 2
+    assert done.stderr.startswith("synth: stage 'prod': log_days is 8")
+    assert "Traceback" not in done.stderr
+
+
+def test_every_setting_is_in_the_reference_as_it_is_here() -> None:
+    section = REFERENCE.split("\n## AWS stages\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.+) \|$", section, flags=re.MULTILINE)
+    documented = {name: rest for name, *rest in rows}
+    for each in fields(Settings):
+        if each.name != "stage":
+            assert documented[each.name] == [_shown(each.default), each.metadata["about"]]
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, tuple):
+        return ", ".join(default)
+    return str(default) if isinstance(default, str | int) else ""

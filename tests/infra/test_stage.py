@@ -1,0 +1,272 @@
+"""What a synthesized stage has in it, by what matters: what is kept, encrypted, reachable, tried again, noticed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.retry_rules import RETRY_STRATEGY
+from submitter.config import VARIABLES
+from tests.infra.synthesis import KEY, PLAIN, ROOT, Assembly, run_app
+
+
+def test_cfn_lint_has_nothing_to_say(stage: Assembly) -> None:
+    """W3005: the CDK writes out a function's dependency on its role, which the reference says already."""
+    command = [str(Path(sys.executable).with_name("cfn-lint")), "--ignore-checks", "W3005", "--", str(stage.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+def test_cdk_nag_was_asked_and_every_answer_has_its_reason(stage: Assembly) -> None:
+    """A finding that nobody has acknowledged ends the synthesis; these were, and each says why."""
+    report = json.loads((stage.folder / "validation-report.json").read_text(encoding="utf-8"))
+    assert report["pluginReports"] == []
+    rules = {name.split("[")[0]: why for name, why in stage.reasons().items() if name.startswith("AwsSolutions-")}
+    assert set(rules) == {"AwsSolutions-S1", "AwsSolutions-IAM4", "AwsSolutions-IAM5"}
+    assert all(len(why) > 20 for why in rules.values())
+
+
+def test_images_and_vectors_outlive_the_stack(stage: Assembly) -> None:
+    for kind in ("AWS::S3::Bucket", "AWS::DynamoDB::Table"):
+        (kept,) = stage.resources(kind).values()
+        assert (kept["DeletionPolicy"], kept["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    table = stage.only("AWS::DynamoDB::Table")
+    assert table["DeletionProtectionEnabled"]
+    assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["KeySchema"] == [{"AttributeName": "ImageId", "KeyType": "HASH"}]
+
+
+def test_the_bucket_is_closed(stage: Assembly) -> None:
+    bucket = stage.only("AWS::S3::Bucket")
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    (denied,) = stage.only("AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"]
+    assert (denied["Effect"], denied["Action"]) == ("Deny", "s3:*")
+    assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    rules = {each["Id"]: each for each in bucket["LifecycleConfiguration"]["Rules"]}
+    assert (rules["old-runs"]["Prefix"], rules["old-runs"]["ExpirationInDays"]) == ("manifests/", 90)
+    assert "ExpirationInDays" not in rules["abandoned-uploads"], "no image ever expires"
+
+
+def test_everything_is_encrypted(plain: Assembly, full: Assembly) -> None:
+    def how(assembly: Assembly) -> dict[str, str]:
+        (rule,) = assembly.only("AWS::S3::Bucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        found: dict[str, str] = rule["ServerSideEncryptionByDefault"]
+        return found
+
+    assert how(plain) == {"SSEAlgorithm": "AES256"}
+    assert how(full) == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}
+    assert full.only("AWS::DynamoDB::Table")["SSESpecification"]["KMSMasterKeyId"] == KEY
+    for template in full.properties("AWS::EC2::LaunchTemplate"):
+        data = template["LaunchTemplateData"]
+        assert all(disk["Ebs"]["Encrypted"] for disk in data["BlockDeviceMappings"])
+        assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+    assert all(queue["SqsManagedSseEnabled"] for queue in full.properties("AWS::SQS::Queue"))
+
+
+def test_logs_end_some_day(stage: Assembly) -> None:
+    assert {each["RetentionInDays"] for each in stage.properties("AWS::Logs::LogGroup")} == {30}
+    functions = stage.properties("AWS::Lambda::Function")
+    assert all("LogGroup" in each["LoggingConfig"] for each in functions)
+
+
+def test_nothing_comes_in_and_there_is_no_nat(stage: Assembly) -> None:
+    assert not stage.resources("AWS::EC2::NatGateway")
+    assert not stage.resources("AWS::EC2::InternetGateway")
+    assert not any(each.get("MapPublicIpOnLaunch") for each in stage.properties("AWS::EC2::Subnet"))
+    gateways: set[str] = set()
+    interfaces: set[str] = set()
+    for endpoint in stage.properties("AWS::EC2::VPCEndpoint"):
+        name = endpoint["ServiceName"]
+        text = name if isinstance(name, str) else "".join(each for each in name["Fn::Join"][1] if isinstance(each, str))
+        (gateways if endpoint["VpcEndpointType"] == "Gateway" else interfaces).add(re.sub(r".*amazonaws\.", "", text))
+    assert {each.rpartition(".")[2] for each in gateways} == {"s3", "dynamodb"}
+    wanted = {"ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "ecr.dkr", "logs"}
+    assert {each.strip(".").removeprefix("com.") for each in interfaces} == wanted
+    assert not [each for each in stage.properties("AWS::EC2::SecurityGroup") if each.get("SecurityGroupIngress")]
+    (ingress,) = stage.properties("AWS::EC2::SecurityGroupIngress")
+    assert (ingress["FromPort"], ingress["ToPort"]) == (443, 443)
+    assert "SourceSecurityGroupId" in ingress
+
+
+def test_gateways_lead_to_this_stages_data_alone(stage: Assembly) -> None:
+    for endpoint in stage.properties("AWS::EC2::VPCEndpoint"):
+        if endpoint["VpcEndpointType"] == "Gateway":
+            for statement in endpoint["PolicyDocument"]["Statement"]:
+                assert statement["Resource"] != "*"
+                assert "*" not in (statement["Resource"] if isinstance(statement["Resource"], list) else [])
+
+
+def test_spot_comes_first_and_on_demand_behind_it(stage: Assembly) -> None:
+    environments = stage.resources("AWS::Batch::ComputeEnvironment")
+    for queue in stage.properties("AWS::Batch::JobQueue"):
+        order = sorted(queue["ComputeEnvironmentOrder"], key=lambda each: each["Order"])
+        names = [each["ComputeEnvironment"]["Fn::GetAtt"][0] for each in order]
+        found = [environments[name]["Properties"]["ComputeResources"] for name in names]
+        assert [each["Type"] for each in found] == ["SPOT", "EC2"]
+        assert [each["AllocationStrategy"] for each in found] == [
+            "SPOT_PRICE_CAPACITY_OPTIMIZED",
+            "BEST_FIT_PROGRESSIVE",
+        ]
+        assert {each["MinvCpus"] for each in found} == {0}, "nothing costs while nothing waits"
+    assert all(each["Properties"]["EcsSettings"] == {"ContainerInsights": "ENABLED"} for each in environments.values())
+    for template in stage.properties("AWS::EC2::LaunchTemplate"):
+        assert "ECS_ENABLE_SPOT_INSTANCE_DRAINING=true" in template["LaunchTemplateData"]["UserData"]["Fn::Base64"]
+
+
+def test_a_job_is_what_the_worker_expects(plain: Assembly) -> None:
+    for definition in plain.properties("AWS::Batch::JobDefinition"):
+        rules = definition["RetryStrategy"]
+        written = [
+            {name[0].lower() + name[1:]: value for name, value in each.items()} for each in rules["EvaluateOnExit"]
+        ]
+        assert {"attempts": rules["Attempts"], "evaluateOnExit": written} == RETRY_STRATEGY
+        assert definition["Timeout"] == {"AttemptDurationSeconds": 3 * 3600}
+        container = definition["ContainerProperties"]
+        assert container["Command"] == ["run"]
+        assert container["Image"] == PLAIN["cpu_image"]
+        assert container["Environment"] == [{"Name": "EMBEDDER_DEPLOYMENT", "Value": "prod"}]
+        assert (container["ReadonlyRootFilesystem"], container["Privileged"]) == (True, False)
+        assert container["LinuxParameters"]["SharedMemorySize"] == 1024
+        assert container["LinuxParameters"]["InitProcessEnabled"]
+        assert [each["ContainerPath"] for each in container["LinuxParameters"]["Tmpfs"]] == ["/tmp"]
+        assert definition["ResourceRetentionPolicy"] == {"SkipDeregisterOnUpdate": True}
+
+
+def test_a_worker_fits_its_smallest_machine(plain: Assembly) -> None:
+    """c6i.xlarge has 4 vCPUs and 8 GiB, g4dn.xlarge 4 and 16; ECS keeps some 300 MiB and more of it."""
+    for name, definition in plain.resources("AWS::Batch::JobDefinition").items():
+        needs = {
+            each["Type"]: int(each["Value"])
+            for each in definition["Properties"]["ContainerProperties"]["ResourceRequirements"]
+        }
+        if name.startswith("Gpu"):
+            assert needs == {"VCPU": 4, "MEMORY": 14000, "GPU": 1}
+            assert needs["MEMORY"] < 0.93 * 16 * 1024
+        else:
+            assert needs == {"VCPU": 2, "MEMORY": 3500}
+            assert 2 * needs["MEMORY"] < 0.93 * 8 * 1024
+
+
+def test_options_are_the_workers_variables(full: Assembly) -> None:
+    for definition in full.properties("AWS::Batch::JobDefinition"):
+        found = {each["Name"]: each["Value"] for each in definition["ContainerProperties"]["Environment"]}
+        assert found == {
+            "EMBEDDER_DEPLOYMENT": "full",
+            "EMBEDDER_DTYPE": "float16",
+            "EMBEDDER_MAX_FAILURES": "5%",
+        }
+
+
+def test_the_submitter_is_the_folder_as_it_stands(plain: Assembly) -> None:
+    code = plain.code_of("submitter.handler.handler")
+    files = {path.relative_to(code) for path in code.rglob("*") if path.is_file()}
+    assert files == {Path("submitter", path.name) for path in (ROOT / "submitter").iterdir() if path.is_file()}
+    for path in files:
+        assert (code / path).read_bytes() == (ROOT / path).read_bytes()
+    (function,) = [
+        each for each in plain.properties("AWS::Lambda::Function") if each["Handler"].startswith("submitter")
+    ]
+    assert (function["Timeout"], function["MemorySize"]) == (900, 1769)
+    assert set(function["Environment"]["Variables"]) == set(VARIABLES.values())
+
+
+def test_triggers_are_there_when_they_are_chosen(plain: Assembly, full: Assembly) -> None:
+    for kind in ("AWS::Lambda::Url", "AWS::SQS::Queue", "AWS::Lambda::EventSourceMapping"):
+        assert not plain.resources(kind)
+    assert full.only("AWS::Lambda::Url")["AuthType"] == "AWS_IAM"
+    mapping = full.only("AWS::Lambda::EventSourceMapping")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    (uploads,) = [each for each in full.properties("AWS::SQS::Queue") if "RedrivePolicy" in each]
+    assert uploads["VisibilityTimeout"] >= 6 * 900
+    (told,) = full.only("AWS::S3::Bucket")["NotificationConfiguration"]["QueueConfigurations"]
+    assert told["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": "images/"}]
+    inputs = [target.get("Input") for rule in full.properties("AWS::Events::Rule") for target in rule["Targets"]]
+    assert '{"Paths":["cats","dogs"]}' in inputs
+
+
+def test_alarms_reach_somebody(full: Assembly) -> None:
+    """A topic's own policy takes the place of AWS's default one, so alarms and events have to be let in by it."""
+    (topic,) = full.resources("AWS::SNS::Topic")
+    for alarm in full.properties("AWS::CloudWatch::Alarm"):
+        assert alarm["AlarmActions"] == [{"Ref": topic}]
+    statements = full.only("AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+    senders = {each["Principal"]["Service"] for each in statements if each["Effect"] == "Allow"}
+    assert senders == {"cloudwatch.amazonaws.com", "events.amazonaws.com"}
+    assert full.only("AWS::SNS::Subscription")["Endpoint"] == "somebody@example.com"
+
+
+def test_every_alarm_has_its_paragraph(full: Assembly) -> None:
+    """And every paragraph its alarm: docs/operations.md says what to do about each."""
+    guide = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = guide.split("\n## Alarms\n")[1].split("\n## ")[0]
+    paragraphs = dict(re.findall(r"^### (\S+)\n\n(.+?)(?=\n### |\Z)", section, flags=re.MULTILINE | re.DOTALL))
+    alarms = {each["AlarmName"].removeprefix("embedder-full-") for each in full.properties("AWS::CloudWatch::Alarm")}
+    assert set(paragraphs) == alarms
+    assert len(alarms) == 10
+    assert all(len(text) > 60 for text in paragraphs.values())
+
+
+def test_anomalies_are_watched(plain: Assembly) -> None:
+    found = {
+        alarm["AlarmName"]: [each["Expression"] for each in alarm["Metrics"] if "Expression" in each]
+        for alarm in plain.properties("AWS::CloudWatch::Alarm")
+        if "ThresholdMetricId" in alarm
+    }
+    assert set(found) == {"embedder-prod-job-duration", "embedder-prod-submitter-duration"}
+    assert all("ANOMALY_DETECTION_BAND" in each[0] for each in found.values())
+
+
+def test_every_stage_is_tagged(stage: Assembly) -> None:
+    tags = {each["Key"] for each in stage.only("AWS::DynamoDB::Table")["Tags"]}
+    assert tags >= {"devops-guru-embedder", "embedder-stage"}
+
+
+@pytest.mark.slow
+def test_a_pipeline_delivers_stages_to_their_accounts(tmp_path: Path) -> None:
+    stages = tmp_path / "stages.toml"
+    stages.write_text(
+        f"""
+        [beta]
+        account = "111111111111"
+        region = "eu-central-1"
+        workers = ["cpu"]
+        cpu_image = "{PLAIN["cpu_image"]}"
+        [prod]
+        account = "222222222222"
+        region = "us-east-1"
+        workers = ["cpu"]
+        cpu_image = "{PLAIN["cpu_image"]}"
+        [pipeline]
+        repository = "somebody/embedder"
+        connection = "arn:aws:codeconnections:eu-central-1:111111111111:connection/1"
+        stages = ["beta", "prod"]
+        approve = ["prod"]
+        """
+    )
+    done = run_app("-c", "pipeline=true", "-c", f"stages={stages}", "-o", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    template = json.loads((tmp_path / "out" / "embedder-pipeline.template.json").read_text())
+    (pipeline,) = [each for each in template["Resources"].values() if each["Type"] == "AWS::CodePipeline::Pipeline"]
+    found = {each["Name"]: [action["Name"] for action in each["Actions"]] for each in pipeline["Properties"]["Stages"]}
+    assert list(found)[-2:] == ["beta", "prod"]
+    assert "Approve-prod" in found["prod"]
+    assert "Approve-beta" not in found["beta"]
+
+
+@pytest.mark.slow
+def test_cheap_and_given_things_are_synthesized_too(tmp_path: Path) -> None:
+    """Public subnets, and a bucket and table that exist."""
+    image, out = f"cpu_image={PLAIN['cpu_image']}", str(tmp_path / "out")
+    done = run_app("-c", "stage=dev", "-c", image, "-c", "bucket=my-images", "-c", "table=vectors", "-o", out)
+    assert done.returncode == 0, done.stderr
+    made = Assembly(folder=tmp_path / "out")
+    assert not made.resources("AWS::S3::Bucket")
+    assert not made.resources("AWS::DynamoDB::Table")
+    assert len(made.resources("AWS::EC2::VPCEndpoint")) == 2, "gateways cost nothing"
+    assert made.template["Outputs"]["BucketName"]["Value"] == "my-images"
