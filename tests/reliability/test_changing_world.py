@@ -52,18 +52,18 @@ def test_objects_that_go_or_change_between_listing_and_reading(
     client = s3_rclone.client()
 
     def change() -> None:
-        client.delete_object(Bucket=s3_rclone.bucket, Key="i/00039.jpg")
-        s3_rclone.put({"i/00038.jpg": jpeg(999)})
+        client.delete_object(Bucket=s3_rclone.bucket, Key="i/000/00039.jpg")
+        s3_rclone.put({"i/000/00038.jpg": jpeg(999)})
 
     proxy.choose = Once(change, only=".jpg")
     found = world.run()
     assert (found.returncode, found.report["embedded"], found.report["failed"]) == (0, 39, 1)
     assert found.report["failures_by_cause"] == {"fetch: NotFound": 1}
     items = dynamodb.items()
-    head = client.head_object(Bucket=s3_rclone.bucket, Key="i/00038.jpg")
-    assert items["i/00038.jpg"]["ETag"]["S"] == head["ETag"].strip('"')
-    assert items["i/00038.jpg"]["Vector"] != items["i/00037.jpg"]["Vector"]
-    assert "i/00039.jpg" not in items
+    head = client.head_object(Bucket=s3_rclone.bucket, Key="i/000/00038.jpg")
+    assert items["i/000/00038.jpg"]["ETag"]["S"] == head["ETag"].strip('"')
+    assert items["i/000/00038.jpg"]["Vector"] != items["i/000/00037.jpg"]["Vector"]
+    assert "i/000/00039.jpg" not in items
     assert world.run().report["skipped"] == 39
 
 

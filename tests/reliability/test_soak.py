@@ -16,7 +16,7 @@ from tests.parts import fault_proxy
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.fault_proxy import BLACK_HOLE, RESET, SLOW_DOWN, THROTTLED, UNPROCESSED, Fault, sometimes
 from tests.parts.s3 import S3
-from tests.reliability.world import balanced, cloud_world, ended
+from tests.reliability.world import balanced, cloud_world, ended, name
 
 S3_FAULTS = {RESET: 0.03, SLOW_DOWN: 0.03, Fault(cut=300): 0.015, Fault(cut=900): 0.015, Fault(delay=0.3): 0.0095}
 S3_FAULTS |= {BLACK_HOLE: 0.0005}
@@ -44,7 +44,6 @@ class Usage:
             while self.process.poll() is None:
                 memory = sum(each.memory_info().rss for each in (run, *run.children(recursive=True)))
                 self.samples.append((memory / 1e6, run.num_fds(), run.num_threads()))
-                self.process.poll()
                 threading.Event().wait(1)
         except psutil.NoSuchProcess:
             return  # it has ended
@@ -52,22 +51,19 @@ class Usage:
 
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize(
-    ("count", "program"),
-    [(300, "tests.reliability.worker"), pytest.param(20_000, "embedder", marks=pytest.mark.slow)],
-    ids=["300", "20,000"],
+    "count", [pytest.param(300, id="300"), pytest.param(20_000, id="20,000", marks=pytest.mark.slow)]
 )
-def test_soak(tmp_path: Path, s3_rclone: S3, dynamodb: DynamoDB, count: int, program: str) -> None:
+def test_soak(tmp_path: Path, s3_rclone: S3, dynamodb: DynamoDB, count: int) -> None:
     good = [jpeg(number, (64, 48)) for number in range(100)]
     bad = [good[0][:200], b"", b"<html>not found</html>"]
     pictures = {
-        f"{number:05d}.jpg": bad[number % 3] if number % BAD_EVERY == 0 else good[number % 100]
-        for number in range(count)
+        name(number): bad[number % 3] if number % BAD_EVERY == 0 else good[number % 100] for number in range(count)
     }
     with fault_proxy.before(s3_rclone.endpoint) as s3, fault_proxy.before(dynamodb.endpoint) as table:
         world = cloud_world(tmp_path, s3_rclone, dynamodb, pictures, s3=s3.endpoint, dynamodb=table.endpoint)
         s3.choose = sometimes(1, S3_FAULTS, only=r"GET /[^?]+\.jpg|list-type")
         table.choose = sometimes(2, DYNAMODB_FAULTS, only="^Batch")
-        process = world.start(program=program)
+        process = world.start()
         usage = Usage(process)
         watching = usage.watch()
         found = ended(process, timeout=2800)
@@ -81,7 +77,7 @@ def test_soak(tmp_path: Path, s3_rclone: S3, dynamodb: DynamoDB, count: int, pro
     assert balanced(report)
     assert (report["images"], report["failed"]) == (count, -(-count // BAD_EVERY))
     assert all(cause.startswith("decode: ") for cause in report["failures_by_cause"])
-    right = {f"i/{name}" for number, name in enumerate(pictures) if number % BAD_EVERY}
+    right = {f"i/{each}" for number, each in enumerate(pictures) if number % BAD_EVERY}
     assert world.vectors().keys() == right
     assert all(spoilt.values())
     read = {what: times for what, times in s3.passed.items() if re.match(r"GET /[^?]+\.jpg", what)}

@@ -50,12 +50,11 @@ class World:
         *options: str,
         store: str = "",
         env: Mapping[str, str] | None = None,
-        program: str = "tests.reliability.worker",
     ) -> subprocess.Popen[str]:
         """Start the worker; what it prints is at most a report, which a pipe holds."""
         return Cli(folder=self.folder).start(
             *("run", self.source, "--store", store or self.store, "--weights", "random", "--json", *options),
-            program=program,
+            program="tests.reliability.worker",
             env={**self.env, **(env or {})},
         )
 
@@ -77,11 +76,11 @@ class World:
 
     def vectors(self, store: str = "") -> dict[str, bytes]:
         """Every stored vector by its image's id, read without any of our code."""
-        name = store or self.store
-        if not name.startswith("dynamodb://"):
-            return vectors_of_file(self.folder / name)
+        chosen = store or self.store
+        if not chosen.startswith("dynamodb://"):
+            return vectors_of_file(self.folder / chosen)
         assert self.table is not None
-        items = self.table.items(name.removeprefix("dynamodb://"))
+        items = self.table.items(chosen.removeprefix("dynamodb://"))
         return {image_id: item["Vector"]["B"] for image_id, item in items.items()}
 
 
@@ -121,15 +120,21 @@ def balanced(report: Mapping[str, Any]) -> bool:
 
 def images(count: int) -> dict[str, bytes]:
     """Small pictures, each another, by name."""
-    return {f"{number:05d}.jpg": jpeg(number, (64, 48)) for number in range(count)}
+    return {name(number): jpeg(number, (64, 48)) for number in range(count)}
+
+
+def name(number: int) -> str:
+    """A hundred to a folder: rclone reads a whole folder for each request."""
+    return f"{number // 100:03d}/{number:05d}.jpg"
 
 
 def folder_world(folder: Path, count: int) -> World:
     """From a folder to a SQLite file."""
     source = folder / "images"
     source.mkdir()
-    for name, data in images(count).items():
-        (source / name).write_bytes(data)
+    for path, data in images(count).items():
+        (source / path).parent.mkdir(exist_ok=True)
+        (source / path).write_bytes(data)
     return World(folder=folder, source="images", store="vectors.db")
 
 
