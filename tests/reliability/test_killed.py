@@ -82,14 +82,16 @@ def _at_least(world: World, target: int) -> Callable[[], bool]:
 
 
 def test_what_a_killed_run_left_is_folded_back_by_one_that_has_nothing_to_do(tmp_path: Path) -> None:
-    world = folder_world(tmp_path, 12)
+    world = folder_world(tmp_path, 24)
+    wal = tmp_path / "vectors.db-wal"
     process = world.start(env={"WORKER_PACE": "0.2"})
-    world.wait_until(lambda: world.encoded() >= 8, process)
+    world.wait_until(lambda: wal.exists() and world.encoded() >= 12, process)
     kill(psutil.Process(process.pid), children_too=True)
     process.communicate()
     stored = world.vectors()
-    assert (tmp_path / "vectors.db-wal").exists()
-    for name in images(12).keys() - stored.keys():
+    assert wal.exists()
+    assert stored
+    for name in images(24).keys() - stored.keys():
         (tmp_path / "images" / name).unlink()
     again = world.run()
     assert (again.returncode, again.report["skipped"], again.report["embedded"]) == (0, len(stored), 0)
