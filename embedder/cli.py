@@ -42,6 +42,9 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    if os.getpid() == 1:
+        # The first process of a container is not ended by a signal that it does not handle.
+        signal.signal(signal.SIGTERM, _end)
     program = "embedder"
     try:
         if config.log_is_json():
@@ -66,3 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exit_codes.BUG
     except KeyboardInterrupt:
         return exit_codes.SIGNAL_BASE + signal.SIGINT
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(exit_codes.SIGNAL_BASE + number)

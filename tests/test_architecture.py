@@ -44,6 +44,8 @@ ARROWS = {
     "metrics": "SHARED ledger report",
     "progress": "SHARED exit_codes ledger metrics report",
     "freshness": "SHARED",
+    # Run while a container image is built.
+    "baking": "SHARED exit_codes weights encoders",
     # What joins the stages.
     "pruning": "SHARED sources stores",
     "pipeline": "SHARED freshness ledger sources isolation encoders stores",

@@ -41,6 +41,9 @@ PACKAGES = {"mnn": ("MNN", "mnn"), "openvino": ("openvino", "openvino")}
 HALF = "-half"
 """At the end of an engine's name: in half precision, which is only done when asked for."""
 
+REMEMBERED = "fastest.json"
+"""Where the choice is kept, beside the prepared model."""
+
 TIMED_PASSES = 3
 """How often each engine encodes the golden pictures when the fastest is looked for."""
 
@@ -166,9 +169,8 @@ def cosines(vectors: Vectors, others: Vectors) -> Vectors:
 def _fastest(prepared: Prepared) -> Encoder:
     """Open the fastest engine; torch, the slowest on every CPU measured, only where no other works."""
     engines = installed_engines()[:-1]
-    remembered = prepared.folder / "fastest.json"
     here = {"cores": usable_cores(), "versions": {name: _version(name) for name in [*engines, "onnx"]}}
-    known = _read(remembered)
+    known = _read(prepared.find(REMEMBERED))
     decided = known is not None and known["here"] == here
     if known and decided:
         engines = [known["engine"]] if known["engine"] in engines else []
@@ -176,8 +178,8 @@ def _fastest(prepared: Prepared) -> Encoder:
     pixels = prepared.golden()[0] if len(candidates) > 1 else None
     rates = {each.engine: 0.0 if pixels is None else _rate(each, pixels) for each in candidates}
     best = max(candidates, key=lambda each: rates[each.engine], default=None)
-    if not decided:
-        with replacing(remembered) as part:
+    if not decided and prepared.keeps:
+        with replacing(prepared.folder / REMEMBERED) as part:
             part.write_text(json.dumps({"here": here, "rates": rates, "engine": best.engine if best else "torch"}))
     if best is not None:
         return best
@@ -214,9 +216,9 @@ def _version(engine: str) -> str:
         return "unknown"
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path | None) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text()) if path else None
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and {"here", "engine", "rates"} <= set(found) else None

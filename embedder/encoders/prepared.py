@@ -11,13 +11,15 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from embedder.atomic import replacing
 from embedder.config import cache_folder
+from embedder.errors import ConfigurationError
 from embedder.models import PREPROCESSING_VERSION, Model
 from embedder.records import Pixels, Vectors
 from embedder.weights import RANDOM, Weights
@@ -32,34 +34,46 @@ class Prepared:
     """What has been made of a model's weights in a folder; see the module.
 
     Args:
-        folder: where the files are, or will be.
+        folder: where the files are, or will be if it can be written; None where there is no such place.
+        passing: makes a folder for what cannot be kept.
     """
 
-    def __init__(self, model: Model, weights: Weights, folder: Path) -> None:
+    def __init__(self, model: Model, weights: Weights, folder: Path | None, passing: Callable[[], Path]) -> None:
         self.model = model
         self.weights = weights
-        self.folder = folder
+        self.kept = folder
+        self.passing = passing
 
     @classmethod
     @contextmanager
     def open(cls, model: Model, weights: Weights) -> Iterator[Prepared]:
-        """Use the cache folder, or a passing one where the cache cannot be written."""
-        with tempfile.TemporaryDirectory(prefix="embedder-") as passing:
-            parent = cache_folder()
-            name = f"{model.name}-{weights.digest}-{PREPROCESSING_VERSION}"
-            if weights.choice == RANDOM:
-                name += f"-{_torch_version()}"  # what a seed makes may change with it
-            folder = parent / name if parent is not None else Path(passing)
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                writable = os.access(folder, os.W_OK)
-            except OSError:
-                writable = False
-            yield cls(model, weights, folder if writable else Path(passing))
+        """Use the cache folder, and a passing one for what is not in it where it cannot be written."""
+        with ExitStack() as stack:
+            yield cls(model, weights, _cached(model, weights), lambda: Path(stack.enter_context(_passing())))
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where new files go: the kept folder, else a passing one."""
+        return self.kept if self.keeps and self.kept else self.passing()
+
+    @cached_property
+    def keeps(self) -> bool:
+        """Whether what is made now is there the next time. The cache of a container image is often read-only."""
+        if self.kept is None:
+            return False
+        try:
+            self.kept.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return False
+        return os.access(self.kept, os.W_OK)
+
+    def find(self, name: str) -> Path | None:
+        """Return a file that has been kept, None if there is none."""
+        return path if self.kept and (path := self.kept / name).exists() else None
 
     def file(self, name: str, make: Callable[[Path], None]) -> Path:
         """Return a file of the folder; the first time it is made by calling `make` with a name to write to."""
-        path = self.folder / name
+        path = self.find(name) or self.folder / name
         if not path.exists():
             with replacing(path) as part:
                 make(part)
@@ -114,6 +128,24 @@ def _spelt_out_attention() -> Iterator[None]:
         yield
     finally:
         mha.set_fastpath_enabled(before)
+
+
+def _cached(model: Model, weights: Weights) -> Path | None:
+    parent = cache_folder()
+    name = f"{model.name}-{weights.digest}-{PREPROCESSING_VERSION}"
+    if weights.choice == RANDOM:
+        name += f"-{_torch_version()}"  # what a seed makes may change with it
+    return parent / name if parent else None
+
+
+def _passing() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="embedder-")
+    except FileNotFoundError:  # no folder of tempfile's list can be written
+        raise ConfigurationError(
+            "the model has to be made ready for its engine, and neither the cache nor a folder for temporary files "
+            "can be written; in a container with a read-only root, mount one: --tmpfs /tmp"
+        ) from None
 
 
 def golden_pictures(side: int) -> Pixels:

@@ -41,7 +41,7 @@ def test_zipped_it_needs_boto3_alone(tmp_path: Path) -> None:
     environment = {
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",  # pragma: allowlist secret
     }
     command = [sys.executable, "-I", "-S", "-c", code]  # no site, so no installed hook loads anything either
     loaded = json.loads(subprocess.check_output(command, text=True, env=environment, cwd=tmp_path))

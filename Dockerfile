@@ -1,0 +1,55 @@
+# The image of `embedder`, for CPU or CUDA, x86-64 or arm64; how to build and run it: README.md, "In a container".
+#   BASE         any Debian-like image with Python 3.11 or newer as python3, and its venv module
+#   TORCH_INDEX  where torch's CPU build comes from; empty: PyPI's own torch, with CUDA
+#   WEIGHTS      default: torchvision's file, downloaded, or taken from beside this file; random; none: left out
+ARG BASE=docker.io/library/python:3.13-slim-trixie
+
+# What builds and installs. None of it is in the image.
+FROM ${BASE} AS tools
+RUN --mount=type=bind,source=scripts/locks,target=/locks --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python3 -m venv /tools \
+    && /tools/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement /locks/tools.txt
+
+FROM tools AS program
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY submitter submitter
+COPY embedder embedder
+RUN python3 -m venv --without-pip /opt/venv \
+    && /tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-index --no-deps --no-build-isolation .
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="embedder" org.opencontainers.image.licenses="Apache-2.0"
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# torch/test and torch/include serve those who compile against torch: 145 MB.
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools \
+    --mount=type=bind,source=scripts/locks,target=/locks --mount=type=secret,id=pip,target=/etc/pip.conf \
+    set -e; python3 -m venv --without-pip /opt/venv; \
+    pip() { /tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps "$@"; }; \
+    if [ -n "$TORCH_INDEX" ]; then \
+      grep -Eo '^torch(vision)?==[^ ;]+' /locks/torch.txt >/tmp/torch.txt; \
+      pip --index-url "$TORCH_INDEX" --requirement /tmp/torch.txt; \
+      rm /tmp/torch.txt; \
+    else \
+      pip --require-hashes --requirement /locks/torch.txt; \
+    fi; \
+    rm -rf /opt/venv/lib/python3*/site-packages/torch/test /opt/venv/lib/python3*/site-packages/torch/include
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools \
+    --mount=type=bind,source=scripts/locks,target=/locks --mount=type=secret,id=pip,target=/etc/pip.conf \
+    /tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --require-hashes \
+      --requirement /locks/base.txt
+COPY --from=program /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH XDG_CACHE_HOME=/opt/embedder/cache TORCH_HOME=/opt/embedder/torch
+ARG WEIGHTS=default
+RUN --mount=type=bind,source=.,target=/context \
+    set -e; mkdir -p "$XDG_CACHE_HOME/embedder" "$TORCH_HOME/hub/checkpoints" /out; \
+    find /context -maxdepth 1 -name 'resnet18-*.pth' -exec cp -t "$TORCH_HOME/hub/checkpoints" {} +; \
+    if [ "$WEIGHTS" != none ]; then python3 -m embedder.baking "$WEIGHTS"; fi
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools \
+    --mount=type=bind,source=scripts/bom.py,target=/bom.py \
+    /tools/bin/python /bom.py /opt/venv/bin/python --debian >/opt/embedder/bom.json
+# By number, so that Kubernetes can see that it is not root. Any other number will do: nothing here is written to.
+USER 10001:10001
+WORKDIR /out
+ENTRYPOINT ["embedder"]
+CMD ["run"]

@@ -1,0 +1,37 @@
+"""`python -m embedder.baking [WEIGHTS]`: makes all that a first run would make, as a container image is built.
+
+Afterwards a run on a CPU needs no network for its weights and no torch for its model: weights are in torch's cache with
+their hash checked, and the prepared model is in ours, proven against torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from embedder import exit_codes
+from embedder.encoders.choice import open_encoder
+from embedder.errors import EmbedderError
+from embedder.models import find_model
+from embedder.weights import DEFAULT, find_weights, published_file
+
+MODEL = "resnet18"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Fill the caches and say with what."""
+    choice = arguments[0] if arguments else DEFAULT
+    model = find_model(MODEL)
+    try:
+        if choice == DEFAULT:
+            published_file(model)
+        encoder = open_encoder(model, find_weights(choice, model), engine="auto", device="cpu")
+    except EmbedderError as error:
+        print(f"baking: {error}", file=sys.stderr)
+        return exit_codes.of_error(error)
+    print(f"baked {MODEL} with {choice} weights; the engine here is {encoder.engine}")
+    return exit_codes.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
