@@ -15,39 +15,44 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY submitter submitter
 COPY embedder embedder
-RUN python3 -m venv --without-pip /opt/venv \
-    && /tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-index --no-deps --no-build-isolation .
+RUN /tools/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && python3 -m venv --without-pip /opt/venv \
+    && /tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-index --no-deps /wheels/*.whl
 
-FROM ${BASE}
-LABEL org.opencontainers.image.title="embedder" org.opencontainers.image.licenses="Apache-2.0"
+FROM ${BASE} AS installed
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# torch/test and torch/include serve those who compile against torch: 145 MB.
-RUN --mount=type=bind,from=tools,source=/tools,target=/tools \
-    --mount=type=bind,source=scripts/locks,target=/locks --mount=type=secret,id=pip,target=/etc/pip.conf \
-    set -e; python3 -m venv --without-pip /opt/venv; \
-    pip() { /tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps "$@"; }; \
+# pip comes and goes within each step. torch/test and torch/include, 145 MB, serve those who compile against torch.
+RUN --mount=type=bind,source=scripts/locks,target=/locks --mount=type=secret,id=pip,target=/etc/pip.conf \
+    set -e; python3 -m venv --without-pip /opt/venv; python3 -m venv /tmp/tools; \
+    install() { /tmp/tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps "$@"; }; \
     if [ -n "$TORCH_INDEX" ]; then \
-      grep -Eo '^torch(vision)?==[^ ;]+' /locks/torch.txt >/tmp/torch.txt; \
-      pip --index-url "$TORCH_INDEX" --requirement /tmp/torch.txt; \
-      rm /tmp/torch.txt; \
+      grep -Eo '^torch(vision)?==[^ ;]+' /locks/torch.txt >/tmp/tools/torch.txt; \
+      install --index-url "$TORCH_INDEX" --requirement /tmp/tools/torch.txt; \
     else \
-      pip --require-hashes --requirement /locks/torch.txt; \
+      install --require-hashes --requirement /locks/torch.txt; \
     fi; \
-    rm -rf /opt/venv/lib/python3*/site-packages/torch/test /opt/venv/lib/python3*/site-packages/torch/include
-RUN --mount=type=bind,from=tools,source=/tools,target=/tools \
-    --mount=type=bind,source=scripts/locks,target=/locks --mount=type=secret,id=pip,target=/etc/pip.conf \
-    /tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --require-hashes \
-      --requirement /locks/base.txt
+    rm -rf /tmp/tools /opt/venv/lib/python3*/site-packages/torch/test /opt/venv/lib/python3*/site-packages/torch/include
+RUN --mount=type=bind,source=scripts/locks,target=/locks --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python3 -m venv /tmp/tools \
+    && /tmp/tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --require-hashes \
+      --requirement /locks/base.txt \
+    && rm -rf /tmp/tools
 COPY --from=program /opt/venv /opt/venv
+
+FROM installed AS bill
+COPY --from=tools /tools /tools
+COPY scripts/bom.py /
+RUN /tools/bin/python /bom.py /opt/venv/bin/python --debian >/bom.json
+
+FROM installed
+LABEL org.opencontainers.image.title="embedder" org.opencontainers.image.licenses="Apache-2.0"
 ENV PATH=/opt/venv/bin:$PATH XDG_CACHE_HOME=/opt/embedder/cache TORCH_HOME=/opt/embedder/torch
+COPY --from=bill /bom.json /opt/embedder/
 ARG WEIGHTS=default
 RUN --mount=type=bind,source=.,target=/context \
     set -e; mkdir -p "$XDG_CACHE_HOME/embedder" "$TORCH_HOME/hub/checkpoints" /out; \
     find /context -maxdepth 1 -name 'resnet18-*.pth' -exec cp -t "$TORCH_HOME/hub/checkpoints" {} +; \
     if [ "$WEIGHTS" != none ]; then python3 -m embedder.baking "$WEIGHTS"; fi
-RUN --mount=type=bind,from=tools,source=/tools,target=/tools \
-    --mount=type=bind,source=scripts/bom.py,target=/bom.py \
-    /tools/bin/python /bom.py /opt/venv/bin/python --debian >/opt/embedder/bom.json
 # By number, so that Kubernetes can see that it is not root. Any other number will do: nothing here is written to.
 USER 10001:10001
 WORKDIR /out
