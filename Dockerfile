@@ -2,7 +2,8 @@
 #   BASE         any Debian-like image with Python 3.11 or newer as python3, and its venv module
 #   TORCH_INDEX  where torch's CPU build comes from; empty: PyPI's own torch, with CUDA
 #   WEIGHTS      default: torchvision's file, downloaded, or taken from beside this file; random; none: left out
-ARG BASE=docker.io/library/python:3.13-slim-trixie
+# Not Debian 13: from glibc 2.41 on MNN's library is refused, because it asks for an executable stack.
+ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 # What builds and installs. None of it is in the image.
 FROM ${BASE} AS tools

@@ -156,8 +156,8 @@ class SQLiteStore:
                     tempfile.TemporaryFile(dir=self.path.parent).close()
             except OSError as error:
                 raise ConfigurationError(
-                    f"the store {self.name} cannot be written by user {os.getuid()}: {error.strerror}; check the folder's "
-                    "permissions or name another with --store"
+                    f"the store {self.name} cannot be written by user {os.getuid()}: {error.strerror}; check the "
+                    "folder's permissions or name another with --store"
                 ) from None
             if Path(f"{self.path}-wal").exists():
                 self._writer()  # a killed run has left it, and closing folds it back even if nothing is written

@@ -1,0 +1,56 @@
+"""Where the prepared model is kept, and what happens where nothing can be."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from embedder.encoders.prepared import Prepared
+from embedder.errors import ConfigurationError
+from embedder.models import MODELS
+from embedder.weights import RANDOM, find_weights
+
+MODEL = MODELS["resnet18"]
+WEIGHTS = find_weights(RANDOM, MODEL)
+
+
+def write(path: Path) -> None:
+    path.write_text("made")
+
+
+def refuse(path: Path) -> None:
+    pytest.fail(f"{path} was there already")
+
+
+def test_what_is_made_is_found_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with Prepared.open(MODEL, WEIGHTS) as prepared:
+        assert prepared.find("it") is None
+        path = prepared.file("it", write)
+        assert prepared.keeps
+    assert tmp_path in path.parents
+    with Prepared.open(MODEL, WEIGHTS) as prepared:
+        assert prepared.file("it", refuse) == prepared.find("it") == path
+
+
+def test_a_cache_that_cannot_be_written_is_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with Prepared.open(MODEL, WEIGHTS) as prepared:
+        kept = prepared.file("it", write)
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
+    with Prepared.open(MODEL, WEIGHTS) as prepared:
+        assert prepared.file("it", refuse) == kept
+        passing = prepared.file("other", write)
+        assert passing.exists()
+        assert tmp_path not in passing.parents or passing.parent != kept.parent
+    assert not passing.exists()
+
+
+def test_nowhere_to_write_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    with Prepared.open(MODEL, WEIGHTS) as prepared, pytest.raises(ConfigurationError, match="--tmpfs /tmp"):
+        prepared.file("it", write)
