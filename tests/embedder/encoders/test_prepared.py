@@ -9,10 +9,10 @@ import pytest
 
 from embedder.encoders.prepared import Prepared
 from embedder.errors import ConfigurationError
-from embedder.models import MODELS
+from embedder.models import find_model
 from embedder.weights import RANDOM, find_weights
 
-MODEL = MODELS["resnet18"]
+MODEL = find_model("resnet18")
 WEIGHTS = find_weights(RANDOM, MODEL)
 
 
