@@ -14,7 +14,7 @@ from infra.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[1]
 _NOT_IN_IT = [".*", "infra", "tests", "docs", "build", "**/__pycache__", "*.egg-info", "*.db*"]
-_BUILD_ARGUMENTS: dict[str, dict[str, str]] = {"cpu": {}, "gpu": {}}
+_BUILD_ARGUMENTS: dict[str, dict[str, str]] = {"cpu": {}, "gpu": {"TORCH_INDEX": ""}}  # PyPI's torch has CUDA
 
 
 class Image(Construct):
