@@ -7,9 +7,10 @@ ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 # What builds and installs. None of it is in the image.
 FROM ${BASE} AS tools
-RUN --mount=type=bind,source=scripts/locks,target=/locks --mount=type=secret,id=pip,target=/etc/pip.conf \
+COPY scripts/locks/tools.txt /opt/embedder/locks/
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python3 -m venv /tools \
-    && /tools/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement /locks/tools.txt
+    && /tools/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement /opt/embedder/locks/tools.txt
 
 FROM tools AS program
 WORKDIR /src
@@ -22,21 +23,24 @@ RUN /tools/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-isolatio
 
 FROM ${BASE} AS installed
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Locks are copied, not mounted: buildah takes a step for done, whatever has changed in a mount.
 # pip comes and goes within each step. torch/test and torch/include, 145 MB, serve those who compile against torch.
-RUN --mount=type=bind,source=scripts/locks,target=/locks --mount=type=secret,id=pip,target=/etc/pip.conf \
+COPY scripts/locks/torch.txt /opt/embedder/locks/
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     set -e; python3 -m venv --without-pip /opt/venv; python3 -m venv /tmp/tools; \
     install() { /tmp/tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps "$@"; }; \
     if [ -n "$TORCH_INDEX" ]; then \
-      grep -Eo '^torch(vision)?==[^ ;]+' /locks/torch.txt >/tmp/tools/torch.txt; \
+      grep -Eo '^torch(vision)?==[^ ;]+' /opt/embedder/locks/torch.txt >/tmp/tools/torch.txt; \
       install --index-url "$TORCH_INDEX" --requirement /tmp/tools/torch.txt; \
     else \
-      install --require-hashes --requirement /locks/torch.txt; \
+      install --require-hashes --requirement /opt/embedder/locks/torch.txt; \
     fi; \
     rm -rf /tmp/tools /opt/venv/lib/python3*/site-packages/torch/test /opt/venv/lib/python3*/site-packages/torch/include
-RUN --mount=type=bind,source=scripts/locks,target=/locks --mount=type=secret,id=pip,target=/etc/pip.conf \
+COPY scripts/locks/base.txt /opt/embedder/locks/
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python3 -m venv /tmp/tools \
     && /tmp/tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --require-hashes \
-      --requirement /locks/base.txt \
+      --requirement /opt/embedder/locks/base.txt \
     && rm -rf /tmp/tools
 COPY --from=program /opt/venv /opt/venv
 
