@@ -35,6 +35,9 @@ LEAST_COSINE = 0.9999
 LEAST_COSINE_ON_GPU = 0.999
 """The same for half precision."""
 
+LARGEST_ERROR = 1e-3
+"""How far vectors may be from the reference's, as a part of their length, for an engine that nobody named."""
+
 PACKAGES = {"mnn": ("MNN", "mnn"), "openvino": ("openvino", "openvino")}
 """Engine → the module and the distribution it needs, the usually fastest first."""
 
@@ -160,10 +163,15 @@ def _proven(encoder: Encoder, prepared: Prepared, least: float = LEAST_COSINE) -
 def cosines(vectors: Vectors, others: Vectors) -> Vectors:
     """Row-wise cosine of two (n, D) arrays, as (n,) float64."""
     a, b = vectors.astype(np.float64), others.astype(np.float64)
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     with np.errstate(invalid="ignore"):
-        cosine: Vectors = (a * b).sum(axis=1) / lengths
+        cosine: Vectors = (a * b).sum(axis=1) / (lengths(a) * lengths(b))
     return cosine
+
+
+def lengths(vectors: Vectors) -> Vectors:
+    """Of each row of an (n, D) array, as (n,)."""
+    found: Vectors = np.linalg.norm(vectors, axis=1)
+    return found
 
 
 def _fastest(prepared: Prepared) -> Encoder:
@@ -191,9 +199,18 @@ def _fastest(prepared: Prepared) -> Encoder:
 def _candidate(engine: str, prepared: Prepared) -> Encoder | None:
     """Open one engine; that it does not work here is no error, since another will."""
     try:
-        return _usable(engine, prepared)
+        encoder = _usable(engine, prepared)
     except UnusableError as error:
         logger.warning("passed over: %s", error)
+        return None
+    pixels, expected = prepared.golden()
+    error = float((lengths(encoder.encode(pixels) - expected) / lengths(expected)).max())
+    if error <= LARGEST_ERROR:
+        return encoder
+    logger.warning(
+        "passed over: the engine %s has a relative error of %.1e for %s, allowed is %g",
+        *(engine, error, prepared.model.name, LARGEST_ERROR),
+    )
     return None
 
 

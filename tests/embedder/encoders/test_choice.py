@@ -1,0 +1,27 @@
+"""Which engine `auto` takes."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from embedder.encoders import choice
+from embedder.models import RESNET18
+from embedder.weights import find_weights
+
+
+def test_an_engine_that_nobody_named_is_as_exact_as_float32(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With nothing allowed, no engine but the reference itself is left; one that is named is still taken."""
+    fast = choice.installed_engines()[:-1]
+    chosen = find_weights(str(weights), RESNET18)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(choice, "LARGEST_ERROR", 1e-12)
+    with caplog.at_level(logging.WARNING, "embedder"):
+        assert choice.open_encoder(RESNET18, chosen, engine="auto", device="cpu").engine == "torch"
+    for engine in fast:
+        assert f"the engine {engine} has a relative error of" in caplog.text
+        assert choice.open_encoder(RESNET18, chosen, engine=engine, device="cpu").engine == engine
