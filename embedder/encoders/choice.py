@@ -204,12 +204,12 @@ def _candidate(engine: str, prepared: Prepared) -> Encoder | None:
         logger.warning("passed over: %s", error)
         return None
     pixels, expected = prepared.golden()
-    error = float((lengths(encoder.encode(pixels) - expected) / lengths(expected)).max())
-    if error <= LARGEST_ERROR:
+    worst = float((lengths(encoder.encode(pixels) - expected) / lengths(expected)).max())
+    if worst <= LARGEST_ERROR:
         return encoder
     logger.warning(
         "passed over: the engine %s has a relative error of %.1e for %s, allowed is %g",
-        *(engine, error, prepared.model.name, LARGEST_ERROR),
+        *(engine, worst, prepared.model.name, LARGEST_ERROR),
     )
     return None
 
