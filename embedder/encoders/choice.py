@@ -73,10 +73,8 @@ def open_encoder(model: Model, weights: Weights, *, engine: str, device: str, ba
             such device, or the weights cannot be had or do not fit.
     """
     if _on_cuda(engine, device):
-        from embedder.encoders.cuda import CudaEncoder
-
         with Prepared.open(model, weights) as prepared:
-            return _proven(CudaEncoder(model, weights, batch_size=batch_size), prepared, LEAST_COSINE_ON_GPU)
+            return _open_on_cuda(prepared, batch_size)
     if engine == "torch":
         from embedder.encoders.pytorch import TorchEncoder
 
@@ -94,6 +92,18 @@ def _on_cuda(engine: str, device: str) -> bool:
             raise ConfigurationError(f"--engine {engine} runs on the CPU only; use --engine torch with --device cuda")
         return False
     return device == "cuda" or (device == "auto" and _has_cuda())
+
+
+def _open_on_cuda(prepared: Prepared, batch_size: int | None) -> Encoder:
+    """Load a model into the GPU: in half precision, or in full where its weights do not bear that."""
+    from embedder.encoders.cuda import CudaEncoder
+
+    model, weights = prepared.model, prepared.weights
+    try:
+        return _proven(CudaEncoder(model, weights, batch_size=batch_size), prepared, LEAST_COSINE_ON_GPU)
+    except UnusableError as error:
+        logger.warning("half precision is passed over: %s", error)
+    return _proven(CudaEncoder(model, weights, batch_size=batch_size, half=False), prepared, LEAST_COSINE_ON_GPU)
 
 
 def _has_cuda() -> bool:

@@ -23,6 +23,10 @@ logger = logging.getLogger("embedder")
 
 BATCH = 256
 SMALLEST_BATCH = 1
+FULL = (
+    "the GPU's memory does not hold the model and one picture; end what else uses it (nvidia-smi lists it), or use "
+    "--device cpu"
+)
 LANES = 2
 WARM_UP = 3
 """Calls before a graph is captured, in which the libraries choose their algorithms and take their memory."""
@@ -36,6 +40,7 @@ class CudaEncoder:
 
     Args:
         batch_size: pictures in a captured graph; smaller batches are padded to it, larger ones cut.
+        half: compute in half precision, which some weights overflow.
         device: another device than the first GPU; without CUDA nothing is captured, which is for tests.
 
     Raises:
@@ -46,7 +51,15 @@ class CudaEncoder:
     engine = "torch"
     lanes = LANES
 
-    def __init__(self, model: Model, weights: Weights, *, batch_size: int | None = None, device: str = "cuda") -> None:
+    def __init__(
+        self,
+        model: Model,
+        weights: Weights,
+        *,
+        batch_size: int | None = None,
+        half: bool = True,
+        device: str = "cuda",
+    ) -> None:
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigurationError(
                 "--device cuda: torch finds no CUDA device here; use --device cpu, or check the driver with nvidia-smi"
@@ -56,9 +69,12 @@ class CudaEncoder:
         self.side = model.preprocessing.crop
         self.batch_size = batch_size or BATCH
         module = NormalizedBackbone(model, weights)
-        module.dtype = torch.float16
+        module.dtype = torch.float16 if half else torch.float32
         module.backbone = folded(module.backbone).to(module.dtype)
-        self.module = module.to(device).to(memory_format=torch.channels_last)
+        try:
+            self.module = module.to(device).to(memory_format=torch.channels_last)
+        except torch.OutOfMemoryError:
+            raise ConfigurationError(FULL) from None
         self.idle: SimpleQueue[_Lane] = SimpleQueue()
         for lane in self._open_lanes():
             self.idle.put(lane)
@@ -70,10 +86,7 @@ class CudaEncoder:
                 return [_Lane(self.module, self.batch_size, self.side, self.device) for _ in range(LANES)]
             except torch.OutOfMemoryError:
                 if self.batch_size <= SMALLEST_BATCH:
-                    raise ConfigurationError(
-                        "the GPU's memory does not hold the model and one picture; end what else uses it "
-                        "(nvidia-smi lists it), or use --device cpu"
-                    ) from None
+                    raise ConfigurationError(FULL) from None
             # Here, where the lanes that did fit have gone with the exception.
             if self.device == "cuda":
                 torch.cuda.empty_cache()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from embedder.encoders import choice, cuda
 from embedder.encoders.choice import LEAST_COSINE_ON_GPU, cosines
 from embedder.encoders.cuda import CudaEncoder
 from embedder.encoders.prepared import golden_pictures
@@ -78,3 +80,20 @@ def test_when_one_picture_does_not_fit_nothing_does(chosen: Weights, monkeypatch
     monkeypatch.setattr(NormalizedBackbone, "forward", full)
     with pytest.raises(ConfigurationError, match="memory does not hold the model and one picture"):
         CudaEncoder(MODEL, chosen, batch_size=2, device=DEVICE)
+
+
+def test_weights_that_overflow_half_precision_are_computed_in_full(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Past 65,504 half precision knows only infinity."""
+    state = torch.load(weights, weights_only=True)
+    for name in ("bn1.weight", "bn1.bias", "layer1.0.bn2.weight", "layer1.0.bn2.bias"):
+        state[name] *= 1e5
+    torch.save(state, tmp_path / "loud.pth")
+    loud = find_weights(str(tmp_path / "loud.pth"), RESNET18)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(choice, "_on_cuda", lambda *_: True)
+    monkeypatch.setattr(cuda, "CudaEncoder", partial(CudaEncoder, device=DEVICE))
+    found = choice.open_encoder(RESNET18, loud, engine="auto", device="auto", batch_size=8).encode(PIXELS)
+    assert cosines(found, reference_vectors(RESNET18, loud, PIXELS)).min() > LEAST_COSINE_ON_GPU
+    assert "half precision is passed over" in caplog.text
