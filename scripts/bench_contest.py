@@ -106,13 +106,15 @@ def comparison(contestants: list[Contestant]) -> list[str]:
     by_name = {each.name: each for each in contestants}
     whole, decode = by_name["whole"], by_name["decode"]
     best = max((each for each in contestants if each.name.startswith("encode:")), key=lambda each: each.rate)
-    bound = 1 / (1 / best.rate + 1 / decode.rate)
+    if whole.rounds[-1]["device"] == "cuda":
+        bound, formula = min(best.rate, decode.rate), "bound where the GPU encodes, min(encode, decode)"
+    else:
+        bound, formula = 1 / (1 / best.rate + 1 / decode.rate), "bound for shared cores, 1 / (1/encode + 1/decode)"
     stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in whole.rounds[-1]["stages"].items())
     return [
         f"- whole run / original's way: {whole.rate / by_name['original'].rate:.2f}",
         f"- whole run / textbook recipe: {whole.rate / by_name['textbook'].rate:.2f}",
-        f"- bound for shared cores, 1 / (1/encode + 1/decode) with {best.title}: {bound:.1f} images/s; "
-        f"the whole run reaches {whole.rate / bound:.2f} of it",
+        f"- {formula} with {best.title}: {bound:.1f} images/s; the whole run reaches {whole.rate / bound:.2f} of it",
         f"- `embedder run` took the engine {whole.rounds[-1]['engine']}; thread seconds by stage: {stages}",
     ]
 

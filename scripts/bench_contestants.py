@@ -100,19 +100,24 @@ def textbook(paths: list[Path], weights: Path, clock: Clock) -> None:
 
 
 def decode(paths: list[Path], _weights: Path, clock: Clock) -> None:
-    """Our decoding alone, on all cores."""
+    """Our decoding alone, in a process for each core as a run does it."""
     from embedder.config import DEFAULT_MAX_PIXELS
-    from embedder.decode import Decoder
+    from embedder.cores import usable_cores
+    from embedder.isolation import IsolatedDecoder
     from embedder.models import find_model
-    from embedder.parallel import parallel_map
+    from embedder.parallel import Budget, parallel_map
+    from embedder.pipeline import DECODED_BYTES
 
-    decoder = Decoder(find_model("resnet18").preprocessing, max_pixels=DEFAULT_MAX_PIXELS)
-    cores = os.cpu_count() or 1
+    reserve = Budget(DECODED_BYTES).reserve
+    decoder = IsolatedDecoder(find_model("resnet18").preprocessing, max_pixels=DEFAULT_MAX_PIXELS, reserve=reserve)
+    decoded = parallel_map(
+        lambda path: decoder.decode(path.read_bytes()), paths, workers=usable_cores(), depth=lambda: 64, name="decode"
+    )
+    next(decoded)  # the processes have started
     with clock.running():
-        for _ in parallel_map(
-            lambda path: decoder.decode(path.read_bytes()), paths, workers=cores, depth=lambda: 64, name="decode"
-        ):
+        for _ in decoded:
             pass
+        decoder.close()
 
 
 def encode(engine: str) -> Callable[[list[Path], Path, Clock], None]:
@@ -168,7 +173,12 @@ def whole(
             report = embed(source or paths[0].parent, store or f"{folder}/vectors.db", **options)
     assert report.embedded == len(paths), report
     load = report.seconds_by_stage["load"]
-    clock.more = {"load": load, "engine": report.engine, "stages": dict(report.seconds_by_stage)}
+    clock.more = {
+        "load": load,
+        "engine": report.engine,
+        "device": report.device,
+        "stages": dict(report.seconds_by_stage),
+    }
     clock.wall -= load
 
 
