@@ -53,14 +53,14 @@ class Usage:
 @pytest.mark.parametrize(
     "count", [pytest.param(300, id="300"), pytest.param(20_000, id="20,000", marks=pytest.mark.slow)]
 )
-def test_soak(tmp_path: Path, s3_rclone: S3, dynamodb: DynamoDB, count: int) -> None:
+def test_soak(tmp_path: Path, s3_moto: S3, dynamodb: DynamoDB, count: int) -> None:
     good = [jpeg(number, (64, 48)) for number in range(100)]
     bad = [good[0][:200], b"", b"<html>not found</html>"]
     pictures = {
         name(number): bad[number % 3] if number % BAD_EVERY == 0 else good[number % 100] for number in range(count)
     }
-    with fault_proxy.before(s3_rclone.endpoint) as s3, fault_proxy.before(dynamodb.endpoint) as table:
-        world = cloud_world(tmp_path, s3_rclone, dynamodb, pictures, s3=s3.endpoint, dynamodb=table.endpoint)
+    with fault_proxy.before(s3_moto.endpoint) as s3, fault_proxy.before(dynamodb.endpoint) as table:
+        world = cloud_world(tmp_path, s3_moto, dynamodb, pictures, s3=s3.endpoint, dynamodb=table.endpoint)
         s3.choose = sometimes(1, S3_FAULTS, only=r"GET /[^?]+\.jpg|list-type")
         table.choose = sometimes(2, DYNAMODB_FAULTS, only="^Batch")
         process = world.start()
