@@ -185,7 +185,7 @@ def test_an_unknown_command() -> None:
 
 
 def test_an_unknown_model() -> None:
-    assert "there is no model 'resnet19'; the models are: resnet18" in run("images", "--model", "resnet19")
+    assert "there is no model 'resnet19'; close to it are: resnet18," in run("images", "--model", "resnet19")
 
 
 def test_weights_that_are_none(folder: Path) -> None:
