@@ -43,5 +43,7 @@ def _flat(value: Any) -> str:
         return str(argument[0]).join(_flat(part) for part in argument[1])
     if name == "Fn::GetAtt":
         return f"<{'.'.join(argument)}>"
+    if name == "Fn::Sub":  # of the repository that the CDK builds images into
+        return str(argument)
     assert name == "Ref", f"{value} cannot be written as an ARN"
     return f"<{argument}>"
