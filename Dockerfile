@@ -1,6 +1,7 @@
 # The image of `embedder`, for CPU or CUDA, x86-64 or arm64; how to build and run it: README.md, "In a container".
 #   BASE         any Debian-like image with Python 3.11 or newer as python3, and its venv module
 #   TORCH_INDEX  where torch's CPU build comes from; empty: PyPI's own torch, with CUDA
+#   MODEL        the model that is made ready; any of torchvision's classification models
 #   WEIGHTS      default: torchvision's file, downloaded, or taken from beside this file; random; none: left out
 # Not Debian 13: from glibc 2.41 on MNN's library is refused, because it asks for an executable stack.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
@@ -53,11 +54,12 @@ FROM installed
 LABEL org.opencontainers.image.title="embedder" org.opencontainers.image.licenses="Apache-2.0"
 ENV PATH=/opt/venv/bin:$PATH XDG_CACHE_HOME=/opt/embedder/cache TORCH_HOME=/opt/embedder/torch
 COPY --from=bill /bom.json /opt/embedder/
+ARG MODEL=resnet18
 ARG WEIGHTS=default
 RUN --mount=type=bind,source=.,target=/context \
     set -e; mkdir -p "$XDG_CACHE_HOME/embedder" "$TORCH_HOME/hub/checkpoints" /out; \
-    find /context -maxdepth 1 -name 'resnet18-*.pth' -exec cp -t "$TORCH_HOME/hub/checkpoints" {} +; \
-    if [ "$WEIGHTS" != none ]; then python3 -m embedder.baking "$WEIGHTS"; fi
+    find /context -maxdepth 1 -regex '.*-[0-9a-f]+\.pth' -exec cp -t "$TORCH_HOME/hub/checkpoints" {} +; \
+    if [ "$WEIGHTS" != none ]; then python3 -m embedder.baking "$WEIGHTS" "$MODEL"; fi
 # By number, so that Kubernetes can see that it is not root. Any other number will do: nothing here is written to.
 USER 10001:10001
 WORKDIR /out

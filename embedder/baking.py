@@ -1,4 +1,4 @@
-"""`python -m embedder.baking [WEIGHTS]`: makes all that a first run would make, as a container image is built.
+"""`python -m embedder.baking [WEIGHTS [MODEL]]`: makes all that a first run would make, as a container image is built.
 
 Afterwards a run on a CPU needs no network for its weights and no torch for its model: weights are in torch's cache with
 their hash checked, and the prepared model is in ours, proven against torch.
@@ -12,26 +12,27 @@ from collections.abc import Sequence
 from embedder import exit_codes
 from embedder.encoders.choice import open_encoder
 from embedder.errors import EmbedderError
-from embedder.models import find_model
+from embedder.models import RESNET18, find_model
 from embedder.weights import DEFAULT, find_weights, published_file
 
-MODEL = "resnet18"
 ENGINE = "mnn"
-"""Asked for by name: with `auto` an image in which it does not work would be built, and be half as fast."""
+"""Of the default model, by name: with `auto` an image in which it does not work would be built, and be half as fast.
+Other models get the best engine that can run them."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Fill the caches and say with what."""
-    choice = arguments[0] if arguments else DEFAULT
-    model = find_model(MODEL)
+    choice, name = (*arguments, *(DEFAULT, RESNET18.name)[len(arguments) :])
+    engine = ENGINE if name == RESNET18.name else "auto"
     try:
+        model = find_model(name)
         if choice == DEFAULT:
             published_file(model)
-        encoder = open_encoder(model, find_weights(choice, model), engine=ENGINE, device="cpu")
+        encoder = open_encoder(model, find_weights(choice, model), engine=engine, device="cpu")
     except EmbedderError as error:
         print(f"baking: {error}", file=sys.stderr)
         return exit_codes.of_error(error)
-    print(f"baked {MODEL} with {choice} weights; for the engine {encoder.engine}")
+    print(f"baked {name} with {choice} weights; for the engine {encoder.engine}")
     return exit_codes.DONE
 
 

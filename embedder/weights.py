@@ -100,12 +100,12 @@ def published_file(model: Model) -> Path:
     """Return torchvision's published file, from the torch cache or downloaded into it.
 
     Raises:
-        ConfigurationError: it cannot be downloaded, or what is there is another file.
+        ConfigurationError: it cannot be downloaded or kept, or what is there is another file.
     """
     path = published_path(model)
     if not path.exists():
         try:
-            _download(model.url, path, model.digest)
+            _download(model, path)
         except (OSError, urllib.error.URLError) as error:
             raise ConfigurationError(
                 f"the published weights of {model.name} cannot be had: {model.url}: {error}. Either let this "
@@ -126,16 +126,25 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _download(url: str, path: Path, digest: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    logger.info("downloading %s to %s", url, path)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+def _download(model: Model, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=path.parent)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the published weights of {model.name} are not here, and {path.parent} cannot be written to download "
+            f"them: {error.strerror}. Give --weights PATH (a state dict), or let TORCH_HOME name a folder that can be "
+            "written, such as /tmp/torch; a container image can be built with them: --build-arg "
+            f"MODEL={model.name}"
+        ) from None
+    logger.info("downloading %s to %s", model.url, path)
+    with temporary as folder:
         part = Path(folder) / path.name
         # The address is one of models.py's, and the file is held to its hash.
-        with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as answer, part.open("wb") as file:  # noqa: S310
+        with urllib.request.urlopen(model.url, timeout=DOWNLOAD_TIMEOUT) as answer, part.open("wb") as file:  # noqa: S310
             while block := answer.read(1 << 20):
                 file.write(block)
-        if not sha256(part).startswith(digest):
+        if not sha256(part).startswith(model.digest):
             raise OSError("what was downloaded is not the published file: its SHA-256 differs")
         os.replace(part, path)
 

@@ -14,7 +14,7 @@ from infra.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[1]
 _NOT_IN_IT = [".*", "infra", "tests", "docs", "build", "**/__pycache__", "*.egg-info", "*.db*"]
-_BUILD_ARGUMENTS: dict[str, dict[str, str]] = {"cpu": {}, "gpu": {"TORCH_INDEX": ""}}  # PyPI's torch has CUDA
+_TORCH: dict[str, dict[str, str]] = {"cpu": {}, "gpu": {"TORCH_INDEX": ""}}  # PyPI's torch has CUDA
 
 
 class Image(Construct):
@@ -32,7 +32,7 @@ class Image(Construct):
                 "Built",
                 directory=str(ROOT),
                 exclude=_NOT_IN_IT,
-                build_args=_BUILD_ARGUMENTS[kind],
+                build_args=_TORCH[kind] | _model(settings),
                 platform=assets.Platform.LINUX_AMD64,
             )
             self.uri, self.repository = built.image_uri, built.repository
@@ -42,3 +42,8 @@ class Image(Construct):
             self.repository = ecr.Repository.from_repository_attributes(
                 self, "Repository", repository_arn=arn, repository_name=name
             )
+
+
+def _model(settings: Settings) -> dict[str, str]:
+    """The model has to be in the image: workers can neither download one nor keep it."""
+    return {"MODEL": settings.options["model"]} if "model" in settings.options else {}

@@ -186,6 +186,13 @@ class TestPublished:
         served.unlink()
         assert published_file(self.model(served.as_uri(), digest)) == home / served.name
 
+    def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(self, home: Path, tmp_path: Path) -> None:
+        (tmp_path / "torch").write_bytes(b"in the way")
+        with pytest.raises(ConfigurationError, match="cannot be written to download them: Not a directory") as caught:
+            published_file(MODEL)
+        for part in (str(home), "--weights PATH", "TORCH_HOME", "/tmp/torch", "MODEL=resnet18"):
+            assert part in str(caught.value)
+
     def test_a_download_that_is_another_file_leaves_nothing(self, home: Path, tmp_path: Path) -> None:
         served = tmp_path / "resnet18-x.pth"
         served.write_bytes(b"a login page")

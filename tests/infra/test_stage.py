@@ -227,6 +227,15 @@ def test_every_stage_is_tagged(stage: Assembly) -> None:
     assert tags >= {"devops-guru-embedder", "embedder-stage"}
 
 
+def test_images_are_built_with_the_model_that_the_workers_run(tmp_path: Path) -> None:
+    done = run_app("-c", "stage=prod", "-c", "options=model=convnext_tiny", "-o", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    built = json.loads((tmp_path / "out" / "embedder-prod.assets.json").read_text())["dockerImages"].values()
+    found = [each["source"]["dockerBuildArgs"] for each in built]
+    model = {"MODEL": "convnext_tiny"}
+    assert sorted(found, key=len) == [model, model | {"TORCH_INDEX": ""}]
+
+
 @pytest.mark.slow
 def test_a_pipeline_delivers_stages_to_their_accounts(tmp_path: Path) -> None:
     stages = tmp_path / "stages.toml"
