@@ -139,7 +139,7 @@ def test_a_read_only_disk(tmp_path: Path, small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     found = world.run()
     assert (found.returncode, found.stdout) == (2, "")
-    assert "the store disk/vectors.db cannot be written: Read-only file system" in found.stderr
+    assert "the store disk/vectors.db cannot be written by user 0: Read-only file system" in found.stderr
     assert world.encoded() == 0
 
 
