@@ -40,35 +40,35 @@ class Once:
 
 
 @pytest.fixture
-def proxy(s3_rclone: S3) -> Iterator[FaultProxy]:
-    with fault_proxy.before(s3_rclone.endpoint) as found:
+def proxy(s3_moto: S3) -> Iterator[FaultProxy]:
+    with fault_proxy.before(s3_moto.endpoint) as found:
         yield found
 
 
 def test_objects_that_go_or_change_between_listing_and_reading(
-    tmp_path: Path, s3_rclone: S3, dynamodb: DynamoDB, proxy: FaultProxy
+    tmp_path: Path, s3_moto: S3, dynamodb: DynamoDB, proxy: FaultProxy
 ) -> None:
-    world = cloud_world(tmp_path, s3_rclone, dynamodb, images(40), s3=proxy.endpoint)
-    client = s3_rclone.client()
+    world = cloud_world(tmp_path, s3_moto, dynamodb, images(40), s3=proxy.endpoint)
+    client = s3_moto.client()
 
     def change() -> None:
-        client.delete_object(Bucket=s3_rclone.bucket, Key="i/000/00039.jpg")
-        s3_rclone.put({"i/000/00038.jpg": jpeg(999)})
+        client.delete_object(Bucket=s3_moto.bucket, Key="i/000/00039.jpg")
+        s3_moto.put({"i/000/00038.jpg": jpeg(999)})
 
     proxy.choose = Once(change, only=".jpg")
     found = world.run()
     assert (found.returncode, found.report["embedded"], found.report["failed"]) == (0, 39, 1)
     assert found.report["failures_by_cause"] == {"fetch: NotFound": 1}
     items = dynamodb.items()
-    head = client.head_object(Bucket=s3_rclone.bucket, Key="i/000/00038.jpg")
+    head = client.head_object(Bucket=s3_moto.bucket, Key="i/000/00038.jpg")
     assert items["i/000/00038.jpg"]["ETag"]["S"] == head["ETag"].strip('"')
     assert items["i/000/00038.jpg"]["Vector"] != items["i/000/00037.jpg"]["Vector"]
     assert "i/000/00039.jpg" not in items
     assert world.run().report["skipped"] == 39
 
 
-def test_what_may_not_be_read(tmp_path: Path, s3_rclone: S3, dynamodb: DynamoDB, proxy: FaultProxy) -> None:
-    world = cloud_world(tmp_path, s3_rclone, dynamodb, images(80), s3=proxy.endpoint)
+def test_what_may_not_be_read(tmp_path: Path, s3_moto: S3, dynamodb: DynamoDB, proxy: FaultProxy) -> None:
+    world = cloud_world(tmp_path, s3_moto, dynamodb, images(80), s3=proxy.endpoint)
     proxy.choose = always(DENIED, only=r"GET /[^?]+\.jpg")
     found = world.run()
     assert (found.returncode, found.stdout) == (2, "")
@@ -176,11 +176,11 @@ def test_three_runs_make_the_same_file_at_once(tmp_path: Path, rounds: int) -> N
         (tmp_path / "vectors.db").unlink()
 
 
-def test_two_workers_on_the_same_shard(tmp_path: Path, s3_rclone: S3, dynamodb: DynamoDB) -> None:
-    world: World = cloud_world(tmp_path, s3_rclone, dynamodb, images(60))
+def test_two_workers_on_the_same_shard(tmp_path: Path, s3_moto: S3, dynamodb: DynamoDB) -> None:
+    world: World = cloud_world(tmp_path, s3_moto, dynamodb, images(60))
     shard = "".join(f"i/{name}\n" for name in images(60))
-    s3_rclone.put({"shards/00000.txt": shard.encode()})
-    world.source = s3_rclone.uri("shards/00000.txt")
+    s3_moto.put({"shards/00000.txt": shard.encode()})
+    world.source = s3_moto.uri("shards/00000.txt")
     found = [ended(process) for process in [world.start(env=LATE) for _ in range(2)]]
     assert [each.returncode for each in found] == [0, 0]
     assert all(balanced(each.report) and each.report["failed"] == 0 for each in found)

@@ -23,7 +23,7 @@ KILLS = [pytest.param(3, id="3 times"), pytest.param(60, id="60 times", marks=[p
 def world(request: pytest.FixtureRequest, tmp_path: Path, kills: int) -> World:
     if request.param == "folder to SQLite":
         return folder_world(tmp_path, COUNTS[kills])
-    s3: S3 = request.getfixturevalue("s3_rclone")
+    s3: S3 = request.getfixturevalue("s3_moto")
     table: DynamoDB = request.getfixturevalue("dynamodb")
     found = cloud_world(tmp_path, s3, table, images(COUNTS[kills]))
     table.create_table("undisturbed")

@@ -44,9 +44,9 @@ class Network:
 
 
 @pytest.fixture
-def network(tmp_path: Path, s3_rclone: S3, dynamodb: DynamoDB) -> Iterator[Network]:
-    with fault_proxy.before(s3_rclone.endpoint) as s3, fault_proxy.before(dynamodb.endpoint) as table:
-        yield Network(tmp_path, s3_rclone, dynamodb, {"s3": s3, "dynamodb": table})
+def network(tmp_path: Path, s3_moto: S3, dynamodb: DynamoDB) -> Iterator[Network]:
+    with fault_proxy.before(s3_moto.endpoint) as s3, fault_proxy.before(dynamodb.endpoint) as table:
+        yield Network(tmp_path, s3_moto, dynamodb, {"s3": s3, "dynamodb": table})
 
 
 SHORT = [("s3", "reset", 3), ("dynamodb", "black hole", 3)]
