@@ -37,7 +37,7 @@ def watch():
             pass
         time.sleep(0.03)
 before = me.num_fds()
-watcher = threading.Thread(target=watch)
+watcher = threading.Thread(target=watch, daemon=True)  # where embed raises, nobody ends it
 watcher.start()
 report = embed(sys.argv[1], sys.argv[2], weights="random", **options)
 running[0] = False
