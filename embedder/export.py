@@ -27,7 +27,7 @@ def check_target(path: Path) -> None:
             import pyarrow  # noqa: F401
         except ImportError:
             raise ConfigurationError(
-                f"--out {path} needs pyarrow: pip install 'embedder[parquet]', or write .npz"
+                f"--out {path} needs pyarrow: pip install '.[parquet]', or write .npz"
             ) from None
 
 

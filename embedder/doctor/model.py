@@ -86,7 +86,7 @@ class ModelExam:
         engines = installed_engines()
         found = f"{self.encoder.engine} on {self.encoder.device}, of {', '.join(engines)}"
         if engines == ["torch"] and self.encoder.device == "cpu":
-            return Finding("warning", found, "pip install 'embedder[mnn]': about twice as fast on the CPU")
+            return Finding("warning", found, "pip install '.[mnn]': about twice as fast on the CPU")
         return ok(found)
 
     def golden(self) -> Finding:

@@ -124,7 +124,7 @@ def _opened(engine: str, prepared: Prepared) -> Encoder:
     module, _ = PACKAGES[extra]
     if not find_spec(module):
         raise ConfigurationError(
-            f"--engine {engine} is not installed: pip install 'embedder[{extra}]', or use --engine torch"
+            f"--engine {engine} is not installed: pip install '.[{extra}]', or use --engine torch"
         )
     if engine == "mnn":
         from embedder.encoders.mnn import MNNEncoder
