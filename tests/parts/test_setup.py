@@ -29,8 +29,9 @@ class Checkout:
 
     folder: Path
 
-    def setup(self, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command, env=self.environment(env), capture_output=True, text=True, check=False)
+    def setup(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        command = [*self.command, *arguments]
+        return subprocess.run(command, env=self.environment(env), capture_output=True, text=True, check=False)
 
     def start(self, **env: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -39,7 +40,7 @@ class Checkout:
 
     @property
     def command(self) -> list[str]:
-        return ["bash", str(self.folder / "scripts" / "setup")]
+        return [str(shutil.which("bash")), str(self.folder / "scripts" / "setup")]
 
     def environment(self, changes: dict[str, str]) -> dict[str, str]:
         return {**os.environ, "PYTHON": str(self.folder / "python"), **changes}
@@ -114,6 +115,34 @@ def test_an_old_python_is_refused_in_a_sentence(checkout: Checkout) -> None:
     assert refused.returncode == 2
     assert "Python 3.11 or newer" in refused.stderr
     assert checkout.calls() == []
+
+
+def test_a_part_that_cannot_be_had_does_not_stop_the_others(checkout: Checkout) -> None:
+    (checkout.folder / "scripts" / "debian").write_text('echo "$2" >>calls; exit 2\n')
+    (checkout.folder / "scripts" / "synth").write_text('#!/usr/bin/env bash\necho "synth with $PYTHON" >&2\n')
+    checkout.setup()
+    checkout.calls()
+    tools = checkout.folder / "tools"
+    tools.mkdir()
+    for tool in ("bash", "env", "dirname", "mkdir", "sed", "cksum", "head", "cp", "rm", "mv"):
+        (tools / tool).symlink_to(str(shutil.which(tool)))
+    (tools / "node").symlink_to(sys.executable)
+    done = checkout.setup("--parts", PATH=str(tools))
+    assert done.returncode == 2
+    assert checkout.calls() == ["openjdk-17-jre-headless", "chromium"]
+    assert f"synth with {checkout.folder / 'python'}" in done.stderr
+    assert checkout.setup("--parts", "dynamodb", PATH=str(tools)).returncode == 2
+    assert checkout.calls() == ["openjdk-17-jre-headless"]
+
+
+def test_without_root_and_sudo_what_is_needed_is_said(tmp_path: Path) -> None:
+    for name, text in (("id", "echo 1000"), ("apt-get", "exit 1")):
+        (tmp_path / name).write_text(f"#!{shutil.which('bash')}\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    command = [str(shutil.which("bash")), str(ROOT / "scripts" / "debian"), "Java", "some-java"]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "setup: Java is needed: please install it (on Debian: some-java)\n"
 
 
 def wait_for(path: Path, text: str) -> None:
