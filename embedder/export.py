@@ -26,9 +26,7 @@ def check_target(path: Path) -> None:
         try:
             import pyarrow  # noqa: F401
         except ImportError:
-            raise ConfigurationError(
-                f"--out {path} needs pyarrow: pip install '.[parquet]', or write .npz"
-            ) from None
+            raise ConfigurationError(f"--out {path} needs pyarrow: pip install '.[parquet]', or write .npz") from None
 
 
 def write_vectors(path: Path, ids: Sequence[str], vectors: Vectors) -> None:

@@ -24,6 +24,13 @@ def setting(default: Any, about: str) -> Any:
     return field(default=default, metadata={"about": about})
 
 
+WORKER_OPTIONS = (
+    *("model", "weights", "device", "engine", "batch_size", "workers", "dtype", "normalize", "image_id", "recompute"),
+    *("max_failures", "max_pixels", "allow_mixed", "prune", "suffixes", "failures"),
+)
+"""Of `embedder run`. A worker reads only variables that it knows: a name that is none would be passed over unseen."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One stage: a silo with a bucket, a table, machines and watchmen of its own."""
@@ -195,9 +202,8 @@ def _workers(given: Settings) -> list[str]:
                 f"{kind}_image is {given.image(kind)}, which isolated subnets cannot reach: "
                 "copy it to ECR, or take subnets = public"
             )
-    for name in given.options:
-        if not re.fullmatch(r"[a-z][a-z_]*", name):
-            found.append(f"options has {name!r}, expected the name of an option of embedder run, such as batch_size")
+    for name in sorted(set(given.options) - set(WORKER_OPTIONS)):
+        found.append(f"options has {name!r}, expected names of options of embedder run: {', '.join(WORKER_OPTIONS)}")
     return found
 
 

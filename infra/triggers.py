@@ -77,8 +77,9 @@ class Notifications(Construct):
     def _let_in(self, settings: Settings, storage: Storage, queue: sqs.Queue) -> None:
         """Let the bucket send. One that is not ours has to be told so by its owner: docs/operations.md."""
         stack = Stack.of(self)
-        # Our own bucket has no name yet when the queue's policy is made; it will begin with the stack's.
-        name = settings.bucket or f"{settings.name}-*"
+        # Our own bucket has no name yet when the queue's policy is made. It will begin with the stack's, which
+        # CloudFormation may shorten; and the account is ours.
+        name = settings.bucket or f"{settings.name[:20]}*"
         queue.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal("s3.amazonaws.com")],

@@ -123,9 +123,7 @@ def _opened(engine: str, prepared: Prepared) -> Encoder:
     extra = engine.removesuffix(HALF)
     module, _ = PACKAGES[extra]
     if not find_spec(module):
-        raise ConfigurationError(
-            f"--engine {engine} is not installed: pip install '.[{extra}]', or use --engine torch"
-        )
+        raise ConfigurationError(f"--engine {engine} is not installed: pip install '.[{extra}]', or use --engine torch")
     if engine == "mnn":
         from embedder.encoders.mnn import MNNEncoder
 

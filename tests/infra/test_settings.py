@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from infra.settings import Delivery, Settings, SettingsError
+from embedder import config
+from infra.settings import WORKER_OPTIONS, Delivery, Settings, SettingsError
 from infra.stages import STAGES, read_plan
 from tests.infra.synthesis import ROOT, run_app
 
@@ -50,7 +51,8 @@ def test_the_stages_of_the_repository_are_right() -> None:
         ({"workers": ["tpu"]}, "expected some of cpu, gpu"),
         ({"workers": [1]}, "expected a list of texts"),
         ({"options": "dtype"}, "expected a table of texts"),
-        ({"options": {"Batch Size": "3"}}, "expected the name of an option"),
+        ({"options": {"Batch Size": "3"}}, "options has 'Batch Size', expected names of options"),
+        ({"options": {"dtpye": "float16"}}, "options has 'dtpye', expected names of options"),
         ({"region": "Frankfurt"}, "region is 'Frankfurt'"),
         ({"account": "12"}, "expected twelve digits"),
         ({"key": "alias/mine"}, "expected the ARN of a KMS key"),
@@ -142,3 +144,7 @@ def _shown(default: Any) -> str:
     if isinstance(default, tuple):
         return ", ".join(default)
     return str(default) if isinstance(default, str | int) else ""
+
+
+def test_the_workers_options_are_those_of_the_command() -> None:
+    assert set(WORKER_OPTIONS) == set(config.OPTIONS)
