@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import os
@@ -10,6 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from embedder.errors import ConfigurationError, TransientError
 
 ABANDONED_SECONDS = 60.0
 """A part that nobody holds is swept away when it is older; a younger one may be about to be locked."""
@@ -35,6 +38,25 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def writing(path: Path, called: str = "") -> Iterator[Path]:
+    """Do as `replacing` does, for a file that somebody asked for.
+
+    Args:
+        called: the option that named it, for the error's sentence.
+
+    Raises:
+        ConfigurationError: it cannot be written there.
+        TransientError: the disk is full.
+    """
+    try:
+        with replacing(path) as part:
+            yield part
+    except OSError as error:
+        kind = TransientError if error.errno == errno.ENOSPC else ConfigurationError
+        raise kind(f"{called} {path} cannot be written: {error.strerror or error}".lstrip()) from error
 
 
 def _sweep(path: Path) -> None:

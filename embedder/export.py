@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from embedder.atomic import replacing
-from embedder.errors import ConfigurationError, TransientError
+from embedder.atomic import writing
+from embedder.errors import ConfigurationError
 from embedder.records import Vectors
 
 
@@ -39,12 +39,8 @@ def write_vectors(path: Path, ids: Sequence[str], vectors: Vectors) -> None:
         ConfigurationError: the file cannot be written there.
         TransientError: the disk is full.
     """
-    try:
-        with replacing(path) as part:
-            WRITERS[path.suffix](part, ids, vectors)
-    except OSError as error:
-        kind = TransientError if error.errno == 28 else ConfigurationError  # ENOSPC
-        raise kind(f"{path} cannot be written: {error.strerror or error}") from error
+    with writing(path) as part:
+        WRITERS[path.suffix](part, ids, vectors)
 
 
 def _write_npz(path: Path, ids: Sequence[str], vectors: Vectors) -> None:

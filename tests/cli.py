@@ -32,6 +32,17 @@ class Result:
         return report
 
 
+def ended(process: subprocess.Popen[str], timeout: float = 200) -> Result:
+    """Wait for a command; one that hangs is killed and fails the test."""
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+    return Result(returncode=process.returncode, stdout=stdout, stderr=stderr)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cli:
     """Runs `embedder …` (or `submitter …`) in `folder`, with this virtual environment's python."""
@@ -60,11 +71,4 @@ class Cli:
         timeout: float = 200,
     ) -> Result:
         """Run it to its end; one that hangs is killed and fails the test."""
-        process = self.start(*arguments, program=program, env=env)
-        try:
-            stdout, stderr = process.communicate(timeout=timeout)
-        except BaseException:
-            process.kill()
-            process.communicate()
-            raise
-        return Result(returncode=process.returncode, stdout=stdout, stderr=stderr)
+        return ended(self.start(*arguments, program=program, env=env), timeout)

@@ -21,7 +21,7 @@ ARROWS = {
     "stop": "errors",
     "records": "",
     "parallel": "",
-    "atomic": "",
+    "atomic": "errors",
     "config": "errors",
     "cores": "",
     "backbones": "",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedder import exit_codes
+from embedder.commands import add_selection, add_store, printable
 from embedder.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,12 +34,11 @@ def add(commands: Any) -> None:
         description="Group images that are linked by pairs whose vectors have a cosine of the threshold or more.",
         epilog=EXAMPLES,
     )
-    command.add_argument("store", metavar="STORE", help="a SQLite file or dynamodb://TABLE")
+    add_store(command)
     command.add_argument(
         "--threshold", type=float, default=0.98, metavar="T", help="the least cosine of a pair (default: 0.98)"
     )
-    command.add_argument("--prefix", default="", metavar="P", help="only ids that start with P")
-    command.add_argument("--fingerprint", metavar="F", help="only vectors made by this model and weights")
+    add_selection(command)
     command.add_argument("--csv", type=Path, metavar="F", help="write group, image_id and score to this file")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.set_defaults(function=run)
@@ -78,20 +78,17 @@ def run(arguments: argparse.Namespace) -> int:
 def _print_table(groups: Sequence[Group]) -> None:
     for group in groups[:SHOWN_GROUPS]:
         for place, each in enumerate(group.members):
-            shown = each.image_id if each.image_id.isprintable() else repr(each.image_id)
-            print(f"{each.score:7.4f}  {shown}" if place else f"{len(group.members):7,}  {shown}")
+            figure = f"{each.score:7.4f}" if place else f"{len(group.members):7,}"
+            print(f"{figure}  {printable(each.image_id)}")
     if len(groups) > SHOWN_GROUPS:
         print(f"… and {len(groups) - SHOWN_GROUPS:,} more groups; --csv duplicates.csv writes them all")
 
 
 def _write_csv(path: Path, groups: Sequence[Group]) -> None:
-    from embedder.atomic import replacing
+    from embedder.atomic import writing
 
-    try:
-        with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["group", "image_id", "score"])
-            for number, group in enumerate(groups, 1):
-                writer.writerows([number, each.image_id, f"{each.score:.6f}"] for each in group.members)
-    except OSError as error:
-        raise ConfigurationError(f"--csv {path} cannot be written: {error.strerror or error}") from error
+    with writing(path, "--csv") as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["group", "image_id", "score"])
+        for number, group in enumerate(groups, 1):
+            writer.writerows([number, each.image_id, f"{each.score:.6f}"] for each in group.members)

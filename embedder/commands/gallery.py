@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from embedder import exit_codes
+from embedder.commands import add_selection, add_store
 
 EXAMPLES = """examples:
   embedder gallery vectors.db --html gallery.html
@@ -23,7 +24,7 @@ def add(commands: Any) -> None:
         description="Write one page with all images as a map by similarity, near-duplicates, outliers and failures.",
         epilog=EXAMPLES,
     )
-    command.add_argument("store", metavar="STORE", help="a SQLite file or dynamodb://TABLE")
+    add_store(command)
     command.add_argument("--html", type=Path, required=True, metavar="F", help="the page to write")
     command.add_argument(
         "--images", metavar="ROOT", help="where the pictures are (default: where they were embedded from)"
@@ -32,8 +33,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--threshold", type=float, default=0.98, metavar="T", help="the least cosine of near-duplicates (default: 0.98)"
     )
-    command.add_argument("--prefix", default="", metavar="P", help="only ids that start with P")
-    command.add_argument("--fingerprint", metavar="F", help="only vectors made by this model and weights")
+    add_selection(command)
     command.set_defaults(function=run)
 
 

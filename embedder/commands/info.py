@@ -7,12 +7,13 @@ import json
 from typing import Any
 
 from embedder import exit_codes
+from embedder.commands import add_store
 
 
 def add(commands: Any) -> None:
     """Describe the command line of `embedder info`."""
     command = commands.add_parser("info", help="say what a store holds", description="Say what a store holds.")
-    command.add_argument("store", metavar="STORE", help="a SQLite file or dynamodb://TABLE")
+    add_store(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.set_defaults(function=run)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from embedder import exit_codes
+from embedder.commands import add_selection, add_store, printable
 from embedder.errors import ConfigurationError
 
 SHOWN_ROWS = 20
@@ -29,11 +30,10 @@ def add(commands: Any) -> None:
         description="Read vectors, all or some, to a file or a table.",
         epilog=EXAMPLES,
     )
-    command.add_argument("store", metavar="STORE", help="a SQLite file or dynamodb://TABLE")
+    add_store(command)
     command.add_argument("ids", nargs="*", metavar="ID", help="the images wanted (default: all)")
     command.add_argument("--ids-file", type=Path, metavar="F", help="read ids from this file, one a line")
-    command.add_argument("--prefix", default="", metavar="P", help="only ids that start with P")
-    command.add_argument("--fingerprint", metavar="F", help="only vectors made by this model and weights")
+    add_selection(command)
     command.add_argument(
         "--out",
         metavar="F",
@@ -90,8 +90,7 @@ def _asked_ids(arguments: argparse.Namespace) -> list[str] | None:
 def _print_table(ids: Sequence[str], vectors: Any) -> None:
     for image_id, vector in zip(ids[:SHOWN_ROWS], vectors, strict=False):
         start = " ".join(f"{value:8.4f}" for value in vector[:4])
-        shown = image_id if image_id.isprintable() else repr(image_id)
-        print(f"{shown}\t{len(vector)} x {vector.dtype}\t{start} …")
+        print(f"{printable(image_id)}\t{len(vector)} x {vector.dtype}\t{start} …")
     if len(ids) > SHOWN_ROWS:
         print(f"… and {len(ids) - SHOWN_ROWS:,} more; --out vectors.npz writes them all")
 

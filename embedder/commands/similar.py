@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedder import exit_codes
+from embedder.commands import add_selection, add_store, printable
 from embedder.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,11 +32,10 @@ def add(commands: Any) -> None:
         description="Find the images whose vectors have the largest cosine to that of QUERY.",
         epilog=EXAMPLES,
     )
-    command.add_argument("store", metavar="STORE", help="a SQLite file or dynamodb://TABLE")
+    add_store(command)
     command.add_argument("query", metavar="QUERY", help="the id of a stored image, else an image file or s3:// address")
     command.add_argument("-k", type=int, default=10, metavar="N", help="how many (default: 10)")
-    command.add_argument("--prefix", default="", metavar="P", help="only among ids that start with P")
-    command.add_argument("--fingerprint", metavar="F", help="only vectors made by this model and weights")
+    add_selection(command)
     command.add_argument(
         "--weights", default="default", metavar="W", help="what the store was made with: default, random or a path"
     )
@@ -76,8 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"store": arguments.store, "query": arguments.query, "matches": matches}))
     elif arguments.html is None:
         for each in found:
-            shown = each.image_id if each.image_id.isprintable() else repr(each.image_id)
-            print(f"{each.score:7.4f}  {shown}")
+            print(f"{each.score:7.4f}  {printable(each.image_id)}")
     return exit_codes.DONE
 
 

@@ -91,18 +91,17 @@ class ModelExam:
 
     def golden(self) -> Finding:
         """The engine's vectors of made-up pictures beside those of eager float32 torch."""
-        from embedder.encoders.choice import LEAST_COSINE, LEAST_COSINE_ON_GPU, cosines
-        from embedder.encoders.prepared import Prepared
+        from embedder.encoders.choice import LEAST_COSINE, LEAST_COSINE_ON_GPU, agreement
+        from embedder.encoders.prepared import GOLDEN_PICTURES, Prepared
 
         if self.usable is None or self.encoder is None:
             return skipped("there is no engine to try")
         with Prepared.open(self.model, self.usable) as prepared:
-            pixels, expected = prepared.golden()
-        worst = float(cosines(self.encoder.encode(pixels), expected).min())
+            worst = agreement(self.encoder, prepared).cosine
         least = LEAST_COSINE if self.encoder.device == "cpu" else LEAST_COSINE_ON_GPU
         if not worst >= least:
             raise ConfigurationError(
-                f"{self.encoder.engine} gives cosine {worst:.5f} to torch on {len(pixels)} pictures, needed {least}; "
-                "use --engine torch --device cpu"
+                f"{self.encoder.engine} gives cosine {worst:.5f} to torch on {GOLDEN_PICTURES} pictures, needed "
+                f"{least}; use --engine torch --device cpu"
             )
-        return ok(f"cosine {worst:.6f} to torch on {len(pixels)} pictures, needed {least}")
+        return ok(f"cosine {worst:.6f} to torch on {GOLDEN_PICTURES} pictures, needed {least}")

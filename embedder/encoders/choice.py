@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -133,14 +135,14 @@ def _opened(engine: str, prepared: Prepared) -> Encoder:
     return OpenVINOEncoder(prepared, half=engine.endswith(HALF))
 
 
-def _usable(engine: str, prepared: Prepared) -> Encoder:
+def _usable(engine: str, prepared: Prepared, largest: float = math.inf) -> Encoder:
     """Open an engine and prove it.
 
     Raises:
         UnusableError: it does not work, or not as the reference does.
     """
     try:
-        return _proven(_opened(engine, prepared), prepared)
+        return _proven(_opened(engine, prepared), prepared, largest=largest)
     except EmbedderError:
         raise
     # Whatever a third-party engine raises on a processor or a model it does not know.
@@ -152,34 +154,55 @@ def _usable(engine: str, prepared: Prepared) -> Encoder:
         ) from error
 
 
-def _proven(encoder: Encoder, prepared: Prepared, least: float = LEAST_COSINE) -> Encoder:
+def _proven(encoder: Encoder, prepared: Prepared, least: float = LEAST_COSINE, *, largest: float = math.inf) -> Encoder:
     """Return the encoder if it gives the reference's vectors.
+
+    Args:
+        least: the cosine that each vector has to keep.
+        largest: the relative error that each may have.
 
     Raises:
         UnusableError: it does not.
     """
-    pixels, expected = prepared.golden()
-    worst = float(cosines(encoder.encode(pixels), expected).min())
-    if not worst >= least:  # also when it is not a number
+    found = agreement(encoder, prepared)
+    if not found.cosine >= least:  # also when it is not a number
         raise UnusableError(
-            f"the engine {encoder.engine} does not agree with torch on this machine (cosine {worst:.5f}, needed "
+            f"the engine {encoder.engine} does not agree with torch on this machine (cosine {found.cosine:.5f}, needed "
             f"{least}); use --engine torch --device cpu"
         )
+    if not found.error <= largest:
+        raise UnusableError(
+            f"the engine {encoder.engine} has a relative error of {found.error:.1e} for {prepared.model.name}, "
+            f"allowed is {largest:g}"
+        )
     return encoder
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How near an engine's vectors of the golden pictures are to the reference's: those of the worst picture."""
+
+    cosine: float
+    error: float
+    """The difference's length, as a part of the vector's."""
+
+
+def agreement(encoder: Encoder, prepared: Prepared) -> Agreement:
+    """Have an engine encode the golden pictures, and compare."""
+    pixels, expected = prepared.golden()
+    found, expected = encoder.encode(pixels).astype(np.float64), expected.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        errors = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    return Agreement(float(cosines(found, expected).min()), float(errors.max()))
 
 
 def cosines(vectors: Vectors, others: Vectors) -> Vectors:
     """Row-wise cosine of two (n, D) arrays, as (n,) float64."""
     a, b = vectors.astype(np.float64), others.astype(np.float64)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     with np.errstate(invalid="ignore"):
-        cosine: Vectors = (a * b).sum(axis=1) / (lengths(a) * lengths(b))
+        cosine: Vectors = (a * b).sum(axis=1) / lengths
     return cosine
-
-
-def lengths(vectors: Vectors) -> Vectors:
-    """Of each row of an (n, D) array, as (n,)."""
-    found: Vectors = np.linalg.norm(vectors, axis=1)
-    return found
 
 
 def _fastest(prepared: Prepared) -> Encoder:
@@ -207,18 +230,9 @@ def _fastest(prepared: Prepared) -> Encoder:
 def _candidate(engine: str, prepared: Prepared) -> Encoder | None:
     """Open one engine; that it does not work here is no error, since another will."""
     try:
-        encoder = _usable(engine, prepared)
+        return _usable(engine, prepared, LARGEST_ERROR)
     except UnusableError as error:
         logger.warning("passed over: %s", error)
-        return None
-    pixels, expected = prepared.golden()
-    worst = float((lengths(encoder.encode(pixels) - expected) / lengths(expected)).max())
-    if worst <= LARGEST_ERROR:
-        return encoder
-    logger.warning(
-        "passed over: the engine %s has a relative error of %.1e for %s, allowed is %g",
-        *(engine, worst, prepared.model.name, LARGEST_ERROR),
-    )
     return None
 
 

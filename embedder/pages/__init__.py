@@ -15,8 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from embedder.atomic import replacing
-from embedder.errors import ConfigurationError, TransientError
+from embedder.atomic import writing
+from embedder.errors import ConfigurationError
 
 QUALITY = 78
 """Of WebP; below it skies and skins begin to show steps."""
@@ -47,12 +47,8 @@ def write_page(path: Path, template: str, script: str, **context: Any) -> None:
     html = page.render(
         style=Markup(style), script=Markup(code), style_hash=_hash(style), script_hash=_hash(code), **context
     )
-    try:
-        with replacing(path) as part:
-            part.write_text(html, encoding="utf-8")
-    except OSError as error:
-        kind = TransientError if error.errno == 28 else ConfigurationError  # ENOSPC
-        raise kind(f"--html {path} cannot be written: {error.strerror or error}") from error
+    with writing(path, "--html") as part:
+        part.write_text(html, encoding="utf-8")
 
 
 def webp(pixels: np.ndarray) -> str:

@@ -14,12 +14,13 @@ import pytest
 from embedder.config import RunOptions
 from embedder.errors import TransientError
 from embedder.sources.folder import FolderSource, file_uri
+from tests.cli import ended
 from tests.embedder.pictures import jpeg
 from tests.parts import fault_proxy
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.fault_proxy import DENIED, Fault, FaultProxy, Request, always
 from tests.parts.s3 import S3
-from tests.reliability.world import World, balanced, cloud_world, ended, folder_world, images
+from tests.reliability.world import World, balanced, cloud_world, folder_world, images
 
 LATE = {"WORKER_PACE": "0.02"}
 

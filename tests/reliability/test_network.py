@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli import ended
 from tests.parts import fault_proxy
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.fault_proxy import BLACK_HOLE, RESET, SLOW_DOWN, THROTTLED, FaultProxy, always
 from tests.parts.s3 import S3
-from tests.reliability.world import World, balanced, cloud_world, ended, images
+from tests.reliability.world import World, balanced, cloud_world, images
 
 COUNT = 120
 KINDS = {"reset": RESET, "black hole": BLACK_HOLE, "refused": SLOW_DOWN, "throttled": THROTTLED}

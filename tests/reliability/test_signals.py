@@ -8,12 +8,12 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.cli import Result
+from tests.cli import Result, ended
 from tests.parts import fault_proxy
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.fault_proxy import BLACK_HOLE, THROTTLED, UNPROCESSED, always, sometimes
 from tests.parts.s3 import S3
-from tests.reliability.world import World, balanced, cloud_world, ended, folder_world, images
+from tests.reliability.world import World, balanced, cloud_world, folder_world, images
 
 WITHIN_SECONDS = 10.0
 LISTING = r"list-type=2"

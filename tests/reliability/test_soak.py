@@ -11,12 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.cli import ended
 from tests.embedder.pictures import jpeg
 from tests.parts import fault_proxy
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.fault_proxy import BLACK_HOLE, RESET, SLOW_DOWN, THROTTLED, UNPROCESSED, Fault, sometimes
 from tests.parts.s3 import S3
-from tests.reliability.world import balanced, cloud_world, ended, name
+from tests.reliability.world import balanced, cloud_world, name
 
 S3_FAULTS = {RESET: 0.03, SLOW_DOWN: 0.03, Fault(cut=300): 0.015, Fault(cut=900): 0.015, Fault(delay=0.3): 0.0095}
 S3_FAULTS |= {BLACK_HOLE: 0.0005}

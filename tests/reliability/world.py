@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.cli import ROOT, Cli, Result
+from tests.cli import ROOT, Cli, Result, ended
 from tests.embedder.pictures import jpeg
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.s3 import S3
@@ -102,17 +102,6 @@ def vectors_of_file(path: Path) -> dict[str, bytes]:
             connection.close()
 
 
-def ended(process: subprocess.Popen[str], timeout: float = 200) -> Result:
-    """Wait for a worker."""
-    try:
-        stdout, stderr = process.communicate(timeout=timeout)
-    except BaseException:
-        process.kill()
-        process.communicate()
-        raise
-    return Result(returncode=process.returncode, stdout=stdout, stderr=stderr)
-
-
 def balanced(report: Mapping[str, Any]) -> bool:
     """Whether the books do."""
     return bool(report["images"] == report["embedded"] + report["skipped"] + report["failed"])
@@ -124,7 +113,7 @@ def images(count: int) -> dict[str, bytes]:
 
 
 def name(number: int) -> str:
-    """A hundred to a folder: rclone reads a whole folder for each request."""
+    """A hundred to a folder."""
     return f"{number // 100:03d}/{number:05d}.jpg"
 
 
