@@ -102,12 +102,14 @@ def test_an_outage_without_end_ends_the_run_with_all_that_was_finished(network: 
 
 
 def test_a_source_that_is_gone_leaves_the_store_its_patience(network: Network) -> None:
-    """What was read before is stored although the table is throttled as well."""
+    """What was read before is stored, although the table answers only when the source has long been given up."""
     world = network.world
-    process = world.start(env={"WORKER_PACE": "0.02", "WORKER_PATIENCE": "3"})
+    process = world.start(env={"WORKER_PACE": "0.02", "WORKER_SOURCE_PATIENCE": "2"})
     world.wait_until(lambda: world.encoded() >= 20, process)
-    network.proxies["dynamodb"].choose = fault_proxy.sometimes(3, {THROTTLED: 0.5}, only="BatchWriteItem")
     with network.outage("s3", "reset"):
+        with network.outage("dynamodb", "throttled"):
+            time.sleep(5)
+            assert process.poll() is None, "it did not wait for the table"
         found = ended(process)
     assert found.returncode == 75, found.stderr
     assert len(world.vectors()) == found.report["embedded"] == world.encoded()

@@ -1,7 +1,8 @@
 """`embedder …` with a model that costs nothing and writes down what it did, for tests that kill, starve and cut it off.
 
 Variables: `WORKER_LOG`, a file that gets a line `encode N` a batch; `WORKER_LOAD`, seconds that the model takes to
-load; `WORKER_PACE`, seconds that an image takes; `WORKER_PATIENCE`, seconds after which AWS is given up.
+load; `WORKER_PACE`, seconds that an image takes; `WORKER_PATIENCE`, seconds after which AWS is given up, and
+`WORKER_SOURCE_PATIENCE`, the same for S3 alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from embedder import aws, cli
 from embedder.encoders import choice
 from embedder.records import Pixels, Vectors
+from embedder.sources import bucket
 from tests.embedder.conftest import PixelEncoder
 
 
@@ -48,7 +50,15 @@ class Patience(aws.Patience):
         super().__init__(stopping, seconds)
 
 
+class S3Reader(bucket.S3Reader):
+    def __init__(self, stopping: Any) -> None:
+        super().__init__(stopping)
+        if seconds := os.environ.get("WORKER_SOURCE_PATIENCE"):
+            self.patience = Patience(stopping, float(seconds))
+
+
 if __name__ == "__main__":
     choice.open_encoder = open_encoder
     aws.Patience = Patience  # type: ignore[misc]
+    bucket.S3Reader = S3Reader  # type: ignore[misc]
     sys.exit(cli.main())
