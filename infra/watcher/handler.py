@@ -32,21 +32,31 @@ def waiting_seconds(client: Any, queue: str, now: float) -> float:
     An array with thousands of children has some waiting for hours, and nothing is wrong; so what counts is that no
     job of the queue is at work.
     """
-    if any(_running(job) for job in _jobs(client, queue, *_AT_WORK, "PENDING")):
+    if any(_running(client, job) for job in _jobs(client, *_AT_WORK, "PENDING", jobQueue=queue)):
         return 0.0
     # The parent of an array is PENDING for as long as any child of it is not done.
-    waiting = [job["createdAt"] for job in _jobs(client, queue, "RUNNABLE", "PENDING")]
+    waiting = [job["createdAt"] for job in _jobs(client, "RUNNABLE", "PENDING", jobQueue=queue)]
     return max(0.0, now - min(waiting) / 1000) if waiting else 0.0
 
 
-def _running(job: Mapping[str, Any]) -> bool:
-    children = job.get("arrayProperties", {}).get("statusSummary", {})
-    return job.get("status") in _AT_WORK or any(children.get(state) for state in _AT_WORK)
+def _running(client: Any, job: Mapping[str, Any]) -> bool:
+    """Whether a job is at work, or any child of it.
+
+    AWS counts an array's children in its summary, which a boto3 from before it did leaves away unseen. Lambda's
+    runtime brings the boto3 that it likes, so without the counts the children themselves are asked for.
+    """
+    array = job.get("arrayProperties", {})
+    if "size" not in array:
+        return job["status"] in _AT_WORK
+    if "statusSummary" in array:
+        return any(array["statusSummary"].get(state) for state in _AT_WORK)
+    return any(True for _ in _jobs(client, *_AT_WORK, arrayJobId=job["jobId"]))
 
 
-def _jobs(client: Any, queue: str, *states: str) -> Iterator[Mapping[str, Any]]:
+def _jobs(client: Any, *states: str, **place: str) -> Iterator[Mapping[str, Any]]:
+    """The jobs of a queue (`jobQueue`), or the children of an array (`arrayJobId`), page by page as they are wanted."""
     for state in states:
-        for page in client.get_paginator("list_jobs").paginate(jobQueue=queue, jobStatus=state):
+        for page in client.get_paginator("list_jobs").paginate(**place, jobStatus=state):
             yield from page["jobSummaryList"]
 
 

@@ -108,7 +108,7 @@ def _operations_by_method() -> dict[str, str]:
 
 
 def _reached(modules: tuple[str, ...]) -> set[Path]:
-    """The files of modules, and of all that they import of the two programs, however far away."""
+    """The files of modules, and of all that they import of the programs, however far away."""
     waiting, reached = [path for name in modules if (path := _file(name))], set[Path]()
     while waiting:
         path = waiting.pop()
@@ -127,7 +127,7 @@ def _reached(modules: tuple[str, ...]) -> set[Path]:
 
 
 def _file(module: str) -> Path | None:
-    if module.split(".")[0] not in ("embedder", "submitter"):
+    if module.split(".")[0] not in ("embedder", "submitter") and not module.startswith("infra.watcher."):
         return None
     path = ROOT.joinpath(*module.split("."))
     found = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,23 +14,41 @@ NOW = 1_800_000_000.0
 
 
 class Batch:
-    """A queue's jobs by state, as ListJobs pages them."""
+    """A queue's jobs by state and the children of its arrays, as ListJobs pages them."""
 
-    def __init__(self, **jobs: list[dict[str, Any]]) -> None:
+    def __init__(self, *, counts: bool = True, **jobs: list[dict[str, Any]]) -> None:
+        """
+        Args:
+            counts: whether arrays come with the counts of their children; an older boto3 leaves them away.
+        """
         self.jobs = jobs
+        self.counts = counts
+        self.children_asked_for = 0
 
     def get_paginator(self, name: str) -> Batch:
         assert name == "list_jobs"
         return self
 
-    def paginate(self, **asked: str) -> list[dict[str, Any]]:
-        assert asked["jobQueue"] == "queue"
-        state = asked["jobStatus"]
-        return [{"jobSummaryList": [{"status": state, **job}]} for job in self.jobs.get(state, [])]
+    def paginate(self, **asked: str) -> Iterator[dict[str, Any]]:
+        state = asked.pop("jobStatus")
+        if asked == {"jobQueue": "queue"}:
+            found = [self._summary(job, state) for job in self.jobs.get(state, [])]
+        else:
+            self.children_asked_for += 1
+            (parent,) = [job for job in self.jobs["PENDING"] if asked == {"arrayJobId": job["jobId"]}]
+            found = [{"status": state}] * parent["arrayProperties"]["statusSummary"].get(state, 0)
+        yield {"jobSummaryList": []}  # a page may be empty before the last one
+        yield {"jobSummaryList": found}
+
+    def _summary(self, job: dict[str, Any], state: str) -> dict[str, Any]:
+        summary = {"status": state, **job}
+        if "arrayProperties" in job and not self.counts:
+            summary["arrayProperties"] = {"size": job["arrayProperties"]["size"]}
+        return summary
 
 
 def ago(seconds: float, **fields: Any) -> dict[str, Any]:
-    return {"createdAt": (NOW - seconds) * 1000, **fields}
+    return {"createdAt": (NOW - seconds) * 1000, "jobId": f"job-{seconds}", **fields}
 
 
 def array(seconds: float, **children: int) -> dict[str, Any]:
@@ -46,10 +65,22 @@ def array(seconds: float, **children: int) -> dict[str, Any]:
         ({"PENDING": [array(3600, RUNNABLE=90, SUCCEEDED=10)]}, 3600),
         ({"PENDING": [array(3600, RUNNABLE=90, RUNNING=10)]}, 0),
         ({"PENDING": [array(3600, RUNNABLE=90), array(10, STARTING=1)]}, 0),
+        ({"PENDING": [array(3600, RUNNABLE=90)], "RUNNING": [ago(10)]}, 0),
     ],
 )
-def test_waiting_counts_while_nobody_works(jobs: dict[str, list[dict[str, Any]]], seconds: float) -> None:
-    assert handler.waiting_seconds(Batch(**jobs), "queue", NOW) == pytest.approx(seconds)
+@pytest.mark.parametrize("counts", [True, False])
+def test_waiting_counts_while_nobody_works(jobs: dict[str, list[Any]], seconds: float, counts: bool) -> None:
+    """The same with a boto3 that leaves away how many children of an array are at work."""
+    batch = Batch(counts=counts, **jobs)
+    assert handler.waiting_seconds(batch, "queue", NOW) == pytest.approx(seconds)
+    assert batch.children_asked_for == 0 or not counts
+
+
+def test_children_are_asked_for_until_one_is_at_work() -> None:
+    """An array may have ten thousand."""
+    batch = Batch(counts=False, PENDING=[array(60, STARTING=1, RUNNING=9), array(50, RUNNABLE=9)])
+    assert handler.waiting_seconds(batch, "queue", NOW) == 0
+    assert batch.children_asked_for == 1
 
 
 @pytest.fixture
