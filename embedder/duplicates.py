@@ -10,7 +10,6 @@ full, in float64. See docs/design.md for what it costs.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from embedder.errors import ConfigurationError
 from embedder.reader import batches
 from embedder.records import Vectors
 from embedder.stores import Store
+from embedder.temporary import temporary_file
 
 DIRECTIONS = 24
 """Numbers in a sketch, before the length of the rest. See docs/design.md."""
@@ -63,12 +63,12 @@ def find_duplicates(
         How many vectors were compared, and the groups, the largest first.
 
     Raises:
-        ConfigurationError: the threshold is none, or the store is of several kinds.
-        TransientError: the store does not answer.
+        ConfigurationError: the threshold is none, the store is of several kinds, or no file can be made.
+        TransientError: the store does not answer, or the file finds no room.
     """
     check_threshold(threshold)
     ids: list[str] = []
-    with tempfile.TemporaryFile(prefix="embedder-") as file:
+    with temporary_file("the comparison of all vectors") as file:
         dimension = 0
         for names, vectors in batches(store, prefix=prefix, fingerprint=fingerprint):
             dimension = vectors.shape[1]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
-from embedder.errors import ConfigurationError
+from embedder.errors import ConfigurationError, TransientError
+from embedder.exit_codes import TRY_AGAIN
 from embedder.models import find_model, fingerprint
 from embedder.reader import read
 from embedder.records import Vectors
 from embedder.runner import embed
 from embedder.stores import Store
+from embedder.temporary import temporary_folder
 from embedder.weights import RANDOM, find_weights
 
 
@@ -38,7 +38,7 @@ def embed_query(image: str, identity: str, *, store: str, weights: str, device: 
 
     Raises:
         ConfigurationError: other weights are needed, or there is no such image or it cannot be embedded.
-        TransientError: it cannot be had at the moment.
+        TransientError: it cannot be had at the moment, or temporary files find no room.
     """
     try:
         name, digest, _version, dtype, *rest = identity.split("/")
@@ -51,8 +51,8 @@ def embed_query(image: str, identity: str, *, store: str, weights: str, device: 
     chosen = find_weights(weights, model)
     normalize = rest == ["normalized"]
     _refuse_other_weights(identity, fingerprint(model, chosen.digest, dtype, normalize=normalize), digest, store)
-    with tempfile.TemporaryDirectory(prefix="embedder-") as folder:
-        own = Path(folder) / "query.db"
+    with temporary_folder("a query that is not stored") as folder:
+        own = folder / "query.db"
         options: dict[str, Any] = {
             "model": name,
             "weights": weights,
@@ -62,6 +62,9 @@ def embed_query(image: str, identity: str, *, store: str, weights: str, device: 
             "engine": engine,
         }
         report = embed(image, own, **options)
+        if report.exit_code == TRY_AGAIN:
+            reason = report.stopped or report.first_failures[0].message
+            raise TransientError(f"{image} cannot be embedded at the moment: {reason}")
         if report.images != 1:
             raise ConfigurationError(f"{image} holds {report.images:,} images; a query is one image or a stored id")
         if report.failed:

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-SHARED = ["errors", "stop", "records", "parallel", "atomic", "config", "cores", "models", "aws"]
+SHARED = ["errors", "stop", "records", "parallel", "atomic", "temporary", "config", "cores", "models", "aws"]
 """The nouns that everybody may use. None of them knows a stage."""
 
 ARROWS = {
@@ -22,6 +22,7 @@ ARROWS = {
     "records": "",
     "parallel": "",
     "atomic": "errors",
+    "temporary": "errors",
     "config": "errors",
     "cores": "",
     "backbones": "",
@@ -62,7 +63,7 @@ ARROWS = {
     "duplicates": "SHARED stores reader components",
     "layout": "SHARED",
     # What people look at. A query that is not stored is a run of one image; pictures come through sources and decoding.
-    "query": "SHARED stores reader weights runner",
+    "query": "SHARED exit_codes stores reader weights runner",
     "thumbnails": "SHARED sources isolation",
     "pages": "SHARED sources stores search thumbnails",
     "gallery": "SHARED stores reader search duplicates layout thumbnails pages",

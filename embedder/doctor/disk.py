@@ -9,6 +9,7 @@ from pathlib import Path
 from embedder.config import cache_folder
 from embedder.doctor import Finding, ok, skipped
 from embedder.doctor.machine import size
+from embedder.temporary import find_folder
 
 FULL_BYTES = 64 << 20
 LEAST_BYTES = 1 << 30
@@ -30,10 +31,7 @@ def cache() -> Finding:
 
 def temporary() -> Finding:
     """Python's folder for temporary files."""
-    try:
-        return _room(Path(tempfile.gettempdir()))
-    except FileNotFoundError as error:
-        return Finding("failed", str(error), "mount a writable /tmp, or set TMPDIR")
+    return _room(find_folder("a model whose cache cannot be written"))
 
 
 def store_folder(store: str) -> Finding:

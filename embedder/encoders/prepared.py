@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,9 +18,9 @@ import numpy as np
 
 from embedder.atomic import replacing
 from embedder.config import cache_folder
-from embedder.errors import ConfigurationError
 from embedder.models import PREPROCESSING_VERSION, Model
 from embedder.records import Pixels, Vectors
+from embedder.temporary import temporary_folder
 from embedder.weights import RANDOM, Weights
 
 logger = logging.getLogger("embedder")
@@ -49,7 +48,8 @@ class Prepared:
     def open(cls, model: Model, weights: Weights) -> Iterator[Prepared]:
         """Use the cache folder, and a passing one for what is not in it where it cannot be written."""
         with ExitStack() as stack:
-            yield cls(model, weights, _cached(model, weights), lambda: Path(stack.enter_context(_passing())))
+            passing = temporary_folder(f"{model.name}, whose cache cannot be written,")
+            yield cls(model, weights, _cached(model, weights), lambda: stack.enter_context(passing))
 
     @cached_property
     def folder(self) -> Path:
@@ -136,16 +136,6 @@ def _cached(model: Model, weights: Weights) -> Path | None:
     if weights.choice == RANDOM:
         name += f"-{_torch_version()}"  # what a seed makes may change with it
     return parent / name if parent else None
-
-
-def _passing() -> tempfile.TemporaryDirectory[str]:
-    try:
-        return tempfile.TemporaryDirectory(prefix="embedder-")
-    except FileNotFoundError:  # no folder of tempfile's list can be written
-        raise ConfigurationError(
-            "the model has to be made ready for its engine, and neither the cache nor a folder for temporary files "
-            "can be written; in a container with a read-only root, mount one: --tmpfs /tmp"
-        ) from None
 
 
 def golden_pictures(side: int) -> Pixels:

@@ -94,20 +94,6 @@ def test_a_table_that_is_deleted_in_the_middle(tmp_path: Path, s3_moto: S3, dyna
     assert "Traceback" not in found.stderr
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of half a megabyte, where this process may mount one."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system is not allowed here")
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
 def test_a_full_disk(tmp_path: Path, small_disk: Path) -> None:
     world = folder_world(tmp_path, 400)
     world.store = "disk/vectors.db"

@@ -11,6 +11,7 @@ from embedder.encoders.prepared import Prepared
 from embedder.errors import ConfigurationError
 from embedder.models import find_model
 from embedder.weights import RANDOM, find_weights
+from tests.embedder.limits import longest_file
 
 MODEL = find_model("resnet18")
 WEIGHTS = find_weights(RANDOM, MODEL)
@@ -51,6 +52,7 @@ def test_a_cache_that_cannot_be_written_is_still_read(tmp_path: Path, monkeypatc
 def test_nowhere_to_write_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
-    with Prepared.open(MODEL, WEIGHTS) as prepared, pytest.raises(ConfigurationError, match="--tmpfs /tmp"):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    said = "no folder .* can be written, and resnet18, whose cache cannot be written, needs one; .*--tmpfs /tmp"
+    with longest_file(0), Prepared.open(MODEL, WEIGHTS) as prepared, pytest.raises(ConfigurationError, match=said):
         prepared.file("it", write)

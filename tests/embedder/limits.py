@@ -1,0 +1,18 @@
+"""Limits that the kernel holds for this process, root or not."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def longest_file(size: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes: with none, no folder can be written, not even by root."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
