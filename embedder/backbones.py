@@ -14,9 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-import torchvision
-from torch import nn
+from embedder.temporary import find_folder
+
+find_folder("torch")  # it looks for one while it is imported, and would end with a traceback
+
+import torch  # noqa: E402
+import torchvision  # noqa: E402
+from torch import nn  # noqa: E402
 
 SEED = 0
 """Of the weights that a model has before any are loaded."""

@@ -25,7 +25,7 @@ ARROWS = {
     "temporary": "errors",
     "config": "errors",
     "cores": "",
-    "backbones": "",
+    "backbones": "temporary",
     "models": "errors atomic config backbones",
     "aws": "errors",
     # The stages. They may use what is shared, and never each other.

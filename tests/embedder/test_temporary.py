@@ -10,6 +10,7 @@ import pytest
 from embedder import embed
 from embedder.errors import ConfigurationError, TransientError
 from embedder.temporary import find_folder, temporary_file, temporary_folder
+from tests.cli import Cli
 from tests.embedder.commands import command
 from tests.embedder.limits import longest_file
 from tests.embedder.stored import fill, many
@@ -125,3 +126,12 @@ def test_a_query_without_a_folder_or_without_room(
     (small_disk / "ballast").unlink()
     assert command("similar", store, query, "--weights", "random").returncode == 0
     assert list(small_disk.iterdir()) == []
+
+
+def test_torch_without_a_folder(tmp_path: Path, cli: Cli) -> None:
+    """In a process of its own, which has not imported it yet."""
+    (tmp_path / "images").mkdir()
+    with longest_file(0):
+        done = cli("run", "images", "--model", "resnet50", "--weights", "random")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert "and torch needs one" in done.stderr
