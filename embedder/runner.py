@@ -93,6 +93,9 @@ def run(
     identity = fingerprint(model, weights.digest, chosen.dtype, normalize=chosen.normalize)
     if part and not chosen.recompute and (report := _earlier_report(part, store, identity)):
         logger.info("shard %s is done already: its report stands, and nothing is left to do", shard)
+        with _failures_file(chosen.failures) as file:
+            if file:
+                file.write(part.failures())
         return report
     opened = part.source(chosen) if part else open_source(source, chosen, stopping=stop.event)
     session = Session(

@@ -49,6 +49,11 @@ class RunShard:
             return None
         return found if isinstance(found, dict) else None
 
+    def failures(self) -> str:
+        """Return what `publish` was given of them, by the attempt that finished this shard."""
+        data = self.reader.find(self.location.bucket, self.location.failures_key(self.number))
+        return (data or b"").decode(errors="replace")
+
     def publish(self, report: dict[str, Any], failures: str) -> None:
         """Write the failures and then, last, the report, which says that the shard is done.
 

@@ -159,6 +159,29 @@ def test_a_shard_with_a_report_costs_one_read(submitted: Submitted, encoder: Pix
     assert encoder.opened == 1
 
 
+@pytest.mark.usefixtures("encoder")
+def test_failures_of_a_finished_shard_are_those_of_the_attempt_that_did_it(bucket: S3, tmp_path: Path) -> None:
+    submitted = Submitted(s3=bucket, location=write_run(bucket), store=str(tmp_path / "vectors.db"))
+    bucket.put({"images/0.jpg": b"<html>not a picture"})
+    files = [tmp_path / "first.jsonl", tmp_path / "again.jsonl"]
+    reports = [submitted.work(0, failures=each) for each in files]
+    assert reports[1].failed == reports[0].failed == 1
+    assert json.loads(files[0].read_text())["image_id"] == "images/0.jpg"
+    assert files[1].read_bytes() == files[0].read_bytes()
+    for each in files:
+        submitted.work(1, failures=each)
+        assert each.read_bytes() == b""
+
+
+def test_failures_of_a_finished_shard_that_find_no_room(submitted: Submitted, small_disk: Path) -> None:
+    submitted.s3.put({"images/0.jpg": b"<html>not a picture"})
+    submitted.work(0)
+    (small_disk / "ballast").write_bytes(bytes(512 << 10))
+    with pytest.raises(TransientError, match=r"--failures .* cannot be written: No space left"):
+        submitted.work(0, failures=small_disk / "failures.jsonl")
+    assert [each.name for each in small_disk.iterdir()] == ["ballast"]
+
+
 def test_an_attempt_after_one_that_died_skips_what_is_stored(submitted: Submitted) -> None:
     submitted.work(0)
     submitted.s3.client().delete_object(Bucket=submitted.s3.bucket, Key=submitted.location.report_key(0))
