@@ -46,6 +46,8 @@ class Job(Construct):
         needs = {"VCPU": size.vcpus, "MEMORY": size.memory_mib} | ({"GPU": size.gpus} if size.gpus else {})
         environment = {f"EMBEDDER_{name.upper()}": value for name, value in settings.options.items()}
         environment["EMBEDDER_DEPLOYMENT"] = settings.stage
+        # Unlike Lambda's, Batch's containers are not told where they are, and without a region boto3 refuses DynamoDB.
+        environment["AWS_DEFAULT_REGION"] = group.stack.region
         properties = batch.CfnJobDefinition.ContainerPropertiesProperty(
             image=image.uri,
             command=["run"],

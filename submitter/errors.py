@@ -114,7 +114,7 @@ def _explain(error: ClientError | BotoCoreError) -> SubmitterError:
     if isinstance(error, NoCredentialsError):
         return SettingsError("there are no AWS credentials: run `aws configure` or set AWS_PROFILE")
     if isinstance(error, NoRegionError):
-        return SettingsError("there is no AWS region: set AWS_REGION, or a region in the AWS profile")
+        return SettingsError("there is no AWS region: set AWS_DEFAULT_REGION, or a region in the AWS profile")
     if isinstance(error, ClientError):
         remedy = _REMEDIES.get(error_code(error))
         return RefusedError(f"AWS refuses: {text}" + (f" — {remedy}" if remedy else ""))

@@ -196,8 +196,10 @@ class Scheduler:
         }
         if child.index is not None:
             batch["AWS_BATCH_JOB_ARRAY_INDEX"] = str(child.index)
+        role = self.cloud.environment(attempt.caller)
+        del role["AWS_DEFAULT_REGION"]  # of which Batch tells nothing: the definition has to
         return {
-            **self.cloud.environment(attempt.caller),
+            **role,
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // AT_ONCE)),  # as many as its vCPUs
             **{each["name"]: each["value"] for each in given},

@@ -111,6 +111,7 @@ class Cloud:
             state="ENABLED",
             computeEnvironmentOrder=[{"order": 1, "computeEnvironment": machines["computeEnvironmentArn"]}],
         )
+        variables = {"AWS_DEFAULT_REGION": self.credentials.region, **job_environment}
         self.batch.register_job_definition(
             jobDefinitionName=self.name,
             type="container",
@@ -119,7 +120,7 @@ class Cloud:
                 "command": ["run"],
                 "vcpus": 1,
                 "memory": 2048,
-                "environment": [{"name": name, "value": value} for name, value in job_environment.items()],
+                "environment": [{"name": name, "value": value} for name, value in variables.items()],
             },
             retryStrategy=RETRY_STRATEGY,  # type: ignore[arg-type]
         )
