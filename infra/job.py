@@ -26,7 +26,7 @@ class Size:
 
 
 SIZES = {
-    "cpu": Size(vcpus=2, memory_mib=3500),  # half a c7i.xlarge, which has 8 GiB
+    "cpu": Size(vcpus=2, memory_mib=7000),  # half an m6i.xlarge, which has 16 GiB
     "gpu": Size(vcpus=4, memory_mib=14000, gpus=1),  # a g4dn.xlarge, which has 16 GiB
 }
 SHARED_MEMORY_MIB = 1024

@@ -50,8 +50,8 @@ class Settings:
     cpu_image: str = setting("", "The worker's container image; empty builds it from the Dockerfile.")
     gpu_image: str = setting("", "The same for GPUs.")
     cpu_instances: tuple[str, ...] = setting(
-        tuple(f"{family}.{size}" for size in ("xlarge", "2xlarge") for family in ("c6i", "c6a", "c7i", "c7a", "m6i")),
-        "Instance types for CPU workers, all x86; many kinds make Spot last.",
+        tuple(f"{family}.{size}" for size in ("xlarge", "2xlarge") for family in ("m6i", "m6a", "m7i", "m7a", "m5")),
+        "Instance types for CPU workers, all x86 and with 4 GiB for each vCPU; many kinds make Spot last.",
     )
     gpu_instances: tuple[str, ...] = setting(
         ("g4dn.xlarge", "g4dn.2xlarge", "g5.xlarge", "g6.xlarge"), "Instance types for GPU workers, one GPU each."
@@ -195,7 +195,7 @@ def _workers(given: Settings) -> list[str]:
         found.append(f"workers is {list(given.workers)}, expected some of {', '.join(KINDS)}, each once")
     for kind in KINDS:
         if not given.instances(kind):
-            found.append(f"{kind}_instances is empty, expected types such as c7i.xlarge")
+            found.append(f"{kind}_instances is empty, expected types such as m7i.xlarge")
         private = re.fullmatch(r"(\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+)?", given.image(kind))
         if given.subnets == "isolated" and not private:
             found.append(

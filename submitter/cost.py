@@ -26,8 +26,8 @@ class Rates:
     s3_retrieval_per_gb_glacier_ir: float = 0.03
     dynamodb_write_per_million: float = 0.625
     dynamodb_read_per_million: float = 0.125
-    compute_per_vcpu_hour: float = 0.0425
-    """On demand, c6i; Spot is often a third of it."""
+    compute_per_vcpu_hour: float = 0.048
+    """On demand, m6i; Spot is often a third of it."""
     images_per_second_per_vcpu: float = 15.0
     """ResNet18 in float32 with the decoding of photographs of about 500×375."""
     dimension: int = 512

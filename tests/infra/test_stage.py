@@ -7,9 +7,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from embedder.config import DEFAULT_MAX_PIXELS
+from embedder.decode import PIXEL_BYTES
+from embedder.pipeline import FILE_BYTES
 from infra.retry_rules import RETRY_STRATEGY
 from submitter.config import VARIABLES
 from tests.infra.synthesis import KEY, PLAIN, ROOT, Assembly, run_app
@@ -119,6 +123,10 @@ def test_spot_comes_first_and_on_demand_behind_it(stage: Assembly) -> None:
         assert "ECS_ENABLE_SPOT_INSTANCE_DRAINING=true" in template["LaunchTemplateData"]["UserData"]["Fn::Base64"]
 
 
+def variables(definition: dict[str, Any]) -> dict[str, Any]:
+    return {each["Name"]: each["Value"] for each in definition["ContainerProperties"]["Environment"]}
+
+
 def test_a_job_is_what_the_worker_expects(plain: Assembly) -> None:
     for definition in plain.properties("AWS::Batch::JobDefinition"):
         rules = definition["RetryStrategy"]
@@ -130,7 +138,7 @@ def test_a_job_is_what_the_worker_expects(plain: Assembly) -> None:
         container = definition["ContainerProperties"]
         assert container["Command"] == ["run"]
         assert container["Image"] == PLAIN["cpu_image"]
-        assert container["Environment"] == [{"Name": "EMBEDDER_DEPLOYMENT", "Value": "prod"}]
+        assert variables(definition) == {"EMBEDDER_DEPLOYMENT": "prod", "AWS_DEFAULT_REGION": {"Ref": "AWS::Region"}}
         assert (container["ReadonlyRootFilesystem"], container["Privileged"]) == (True, False)
         assert container["LinuxParameters"]["SharedMemorySize"] == 1024
         assert container["LinuxParameters"]["InitProcessEnabled"]
@@ -138,25 +146,36 @@ def test_a_job_is_what_the_worker_expects(plain: Assembly) -> None:
         assert definition["ResourceRetentionPolicy"] == {"SkipDeregisterOnUpdate": True}
 
 
-def test_a_worker_fits_its_smallest_machine(plain: Assembly) -> None:
-    """c6i.xlarge has 4 vCPUs and 8 GiB, g4dn.xlarge 4 and 16; ECS keeps some 300 MiB and more of it."""
+def requirements(definition: dict[str, Any]) -> dict[str, int]:
+    return {each["Type"]: int(each["Value"]) for each in definition["ContainerProperties"]["ResourceRequirements"]}
+
+
+def test_workers_fill_their_machines(plain: Assembly) -> None:
+    """m6i.xlarge and g4dn.xlarge have 4 vCPUs and 16 GiB, of which ECS keeps some 300 MiB and more."""
+    wanted = {"Cpu": {"VCPU": 2, "MEMORY": 7000}, "Gpu": {"VCPU": 4, "MEMORY": 14000, "GPU": 1}}
     for name, definition in plain.resources("AWS::Batch::JobDefinition").items():
-        needs = {
-            each["Type"]: int(each["Value"])
-            for each in definition["Properties"]["ContainerProperties"]["ResourceRequirements"]
-        }
-        if name.startswith("Gpu"):
-            assert needs == {"VCPU": 4, "MEMORY": 14000, "GPU": 1}
-            assert needs["MEMORY"] < 0.93 * 16 * 1024
-        else:
-            assert needs == {"VCPU": 2, "MEMORY": 3500}
-            assert 2 * needs["MEMORY"] < 0.93 * 8 * 1024
+        needs = requirements(definition["Properties"])
+        assert needs == wanted[name[:3]]
+        assert 4 // needs["VCPU"] * needs["MEMORY"] < 0.93 * 16 * 1024
+    for name, environment in plain.resources("AWS::Batch::ComputeEnvironment").items():
+        if name.startswith("Cpu"):
+            families = {each[0] for each in environment["Properties"]["ComputeResources"]["InstanceTypes"]}
+            assert families == {"m"}, "EC2's families with 4 GiB for each vCPU"
+
+
+def test_a_worker_has_room_for_the_largest_image(plain: Assembly) -> None:
+    """The bound of docs/reliability.md, with the 800 MB that torch and the model take (measured)."""
+    for definition in plain.properties("AWS::Batch::JobDefinition"):
+        needs = requirements(definition)
+        largest = DEFAULT_MAX_PIXELS * max(PIXEL_BYTES.values()) >> 20
+        processes = needs["VCPU"] * (64 + 50) + 250
+        assert needs["MEMORY"] > 2 * FILE_BYTES // 2**20 + largest + processes + 800
 
 
 def test_options_are_the_workers_variables(full: Assembly) -> None:
     for definition in full.properties("AWS::Batch::JobDefinition"):
-        found = {each["Name"]: each["Value"] for each in definition["ContainerProperties"]["Environment"]}
-        assert found == {
+        assert variables(definition) == {
+            "AWS_DEFAULT_REGION": {"Ref": "AWS::Region"},
             "EMBEDDER_DEPLOYMENT": "full",
             "EMBEDDER_DTYPE": "float16",
             "EMBEDDER_MAX_FAILURES": "5%",

@@ -47,7 +47,7 @@ def test_an_estimate_by_hand() -> None:
     assert cost.dynamodb_reads == pytest.approx(0.0625)
     assert cost.s3_requests == pytest.approx(4 * 0.005 + 1001 * 0.0004)
     assert cost.s3_retrieval == pytest.approx(0.01 + 0.06)
-    assert cost.compute == pytest.approx(1_000_000 / 15 / 3600 * 0.0425)
+    assert cost.compute == pytest.approx(1_000_000 / 15 / 3600 * 0.048)
     assert cost.total == pytest.approx(
         sum(value for name, value in cost.to_dict().items() if isinstance(value, float)) / 2, rel=1e-3
     )
