@@ -59,7 +59,7 @@ def grid(units: Vectors) -> tuple[np.ndarray, int, int]:
 def _shape(count: int) -> tuple[int, int]:
     """Columns and rows of about ASPECT, those that leave the fewest cells empty."""
     usual = max(1, math.sqrt(count * ASPECT))
-    widths = range(math.ceil(usual / 1.15), math.ceil(usual * 1.15) + 1)
+    widths = range(min(math.ceil(usual / 1.15), max(1, count)), math.ceil(usual * 1.15) + 1)
     return min(((width, math.ceil(count / width)) for width in widths), key=lambda shape: shape[0] * shape[1])
 
 

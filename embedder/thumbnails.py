@@ -48,7 +48,12 @@ def _uri(stored: VectorInfo, root: str | None) -> str:
         return stored.source
     if root is not None and root.startswith(S3_SCHEME):
         return f"{root.rstrip('/')}/{stored.image_id}"
-    return file_uri(Path(root or ".") / stored.image_id) if "\0" not in stored.image_id else ""
+    below = stored.image_id.lstrip("/")  # a key may begin with one, and is no path from the top
+    return file_uri(Path(root or ".") / below) if _is_below(below) else ""
+
+
+def _is_below(path: str) -> bool:
+    return "\0" not in path and ".." not in os.path.normpath(path).split("/")
 
 
 def thumbnails(references: Sequence[Reference], side: int) -> Iterator[Thumbnail]:
@@ -94,6 +99,6 @@ class _Reader:
     def read(self, reference: Reference) -> Sample:
         if reference.uri.startswith(S3_SCHEME):
             return self.read_object(reference)
-        if not reference.uri or ".." in os.path.normpath(reference.image_id).split("/"):
+        if not reference.uri:
             raise ImageError("Unreadable", "its id is no path below a folder")
         return read_file(reference)
