@@ -121,10 +121,15 @@ def _batches(
             yield ids[:size], _stack(rows[:size], shapes, store)
             del ids[:size], rows[:size]
     if len(counts) > 1:
-        listed = ", ".join(f"{kind or 'unknown'} ({count:,})" for kind, count in counts.most_common())
-        raise ConfigurationError(f"{store} holds vectors that cannot be compared: {listed}; choose with --fingerprint")
+        raise incomparable(store, [f"{kind or 'unknown'} ({count:,})" for kind, count in counts.most_common()])
     if ids:
         yield ids, _stack(rows, shapes, store)
+
+
+def incomparable(store: str, kinds: Sequence[str]) -> ConfigurationError:
+    """The error for vectors of several fingerprints where those of one are needed."""
+    listed = ", ".join(kinds)
+    return ConfigurationError(f"{store} holds vectors that cannot be compared: {listed}; choose with --fingerprint")
 
 
 def _only(block: Block, fingerprint: str) -> Block:

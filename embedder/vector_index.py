@@ -13,6 +13,7 @@ import numpy as np
 from embedder import aws
 from embedder.errors import ConfigurationError
 from embedder.parallel import grouped
+from embedder.reader import incomparable
 from embedder.records import StoredVector, VectorInfo
 from embedder.stores import open_store
 
@@ -147,10 +148,7 @@ def _of_one_kind(vectors: Iterable[VectorInfo], fingerprint: str | None, store: 
         if vector.fingerprint == first:
             yield vector
         elif fingerprint is None:
-            raise ConfigurationError(
-                f"{store} holds vectors that cannot be compared: {first}, {vector.fingerprint}; choose with "
-                "--fingerprint"
-            )
+            raise incomparable(store, [first or "unknown", vector.fingerprint or "unknown"])
 
 
 def _possible(vectors: Iterable[VectorInfo], index: Index, done: Transfer, *, remember: bool) -> Iterator[VectorInfo]:

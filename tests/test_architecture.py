@@ -54,7 +54,7 @@ ARROWS = {
     # Ways out of a store: they know no source and no model.
     "reader": "SHARED stores",
     "export": "SHARED",
-    "vector_index": "SHARED stores",
+    "vector_index": "SHARED stores reader",
     "inventory": "SHARED stores",
     # What looks at each part before a run does.
     "doctor": "SHARED decode weights encoders sources stores",
