@@ -1,4 +1,7 @@
-"""Delivery by itself: a push to the repository tests, synthesizes and deploys the stages, one after the other."""
+"""Delivery by itself: a push to the repository synthesizes and deploys the stages, one after the other.
+
+It runs no tests: those are for CI, before the push.
+"""
 
 from __future__ import annotations
 

@@ -22,8 +22,9 @@ def image_id(mode: ImageIdMode, *, key: str, uri: str) -> str:
 
 
 def suffix(key: str) -> str:
-    """`a/B.JPG` → `.jpg`; the whole file name where there is no suffix."""
-    return PurePosixPath(key).suffix.lower() or "(no suffix)"
+    """`a/B.JPG` → `.jpg`, which is shown to people; what would move their cursor is not."""
+    found = PurePosixPath(key).suffix.lower() or "(no suffix)"
+    return found if found.isprintable() else "(unprintable suffix)"
 
 
 def unique_stems(references: Iterator[Reference | Failure]) -> Iterator[Reference | Failure]:

@@ -16,7 +16,8 @@ from embedder.sources.naming import image_id, suffix
         ("notjpg", "(no suffix)"),
         (".jpg", "(no suffix)"),
         ("archive.tar.gz", ".gz"),
-        ("a/b.jpg\n", ".jpg\n"),
+        ("a/b.jpg\n", "(unprintable suffix)"),
+        ("a/b.\x1b[2Jheic", "(unprintable suffix)"),
         ("🐈.png", ".png"),
     ],
 )
