@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Fn, Tags
+from aws_cdk import Fn
 from aws_cdk import aws_batch as batch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
@@ -26,9 +26,16 @@ Content-Type: text/x-shellscript; charset="us-ascii"
 #!/bin/bash
 # A Spot instance that is about to be reclaimed takes no new worker, and tells its own to stop.
 echo ECS_ENABLE_SPOT_INSTANCE_DRAINING=true >> /etc/ecs/ecs.config
+# Batch's containers are on the machine's own network, where no hop limit keeps them from its credentials. ECS's agent
+# is root, and a worker is not; a worker's own credentials come from another address.
+iptables --wait --insert OUTPUT --destination 169.254.169.254 --match owner ! --uid-owner root --jump REJECT
 
 --==EMBEDDER==--
 """
+
+
+MOST_UPDATE_MINUTES = 360
+"""So long may Batch be made to wait for a machine's workers before it replaces the machine."""
 
 
 class Machines(Construct):
@@ -72,6 +79,7 @@ class Machines(Construct):
             security_group_ids=[network.workers.security_group_id],
             subnets=network.subnets,
             update_to_latest_image_version=True,
+            tags={"Name": f"{settings.name} {self.kind} worker", "embedder-stage": settings.stage},  # of the machines
         )
         return batch.CfnComputeEnvironment(
             self,
@@ -83,6 +91,10 @@ class Machines(Construct):
                 container_insights="ENABLED" if settings.container_insights else "DISABLED"
             ),
             replace_compute_environment=False,
+            update_policy=batch.CfnComputeEnvironment.UpdatePolicyProperty(
+                terminate_jobs_on_update=False,  # which is also the default, with half an hour for them to end
+                job_execution_timeout_minutes=min(settings.timeout_minutes, MOST_UPDATE_MINUTES),
+            ),
         )
 
     def _instance_role(self) -> iam.Role:
@@ -101,14 +113,14 @@ class Machines(Construct):
         return role
 
     def _template(self) -> ec2.CfnLaunchTemplate:
-        """Encrypted disk, draining, and metadata that only the machine itself can ask for."""
+        """Encrypted disk, draining, and metadata that a worker cannot ask for."""
         disk = ec2.CfnLaunchTemplate.BlockDeviceMappingProperty(
             device_name="/dev/xvda",
             ebs=ec2.CfnLaunchTemplate.EbsProperty(
                 encrypted=True, volume_size=_DISK_GIB[self.kind], volume_type="gp3", delete_on_termination=True
             ),
         )
-        template = ec2.CfnLaunchTemplate(
+        return ec2.CfnLaunchTemplate(
             self,
             "Template",
             launch_template_data=ec2.CfnLaunchTemplate.LaunchTemplateDataProperty(
@@ -119,5 +131,3 @@ class Machines(Construct):
                 user_data=Fn.base64(_USER_DATA),
             ),
         )
-        Tags.of(template).add("Name", f"{self.kind} worker")
-        return template

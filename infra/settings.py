@@ -196,11 +196,12 @@ def _workers(given: Settings) -> list[str]:
     for kind in KINDS:
         if not given.instances(kind):
             found.append(f"{kind}_instances is empty, expected types such as m7i.xlarge")
-        private = re.fullmatch(r"(\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+)?", given.image(kind))
-        if given.subnets == "isolated" and not private:
+        private = re.fullmatch(r"(\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?/.+)?", given.image(kind))
+        elsewhere = private and given.region and private[2] not in (None, given.region)
+        if given.subnets == "isolated" and (not private or elsewhere):
             found.append(
                 f"{kind}_image is {given.image(kind)}, which isolated subnets cannot reach: "
-                "copy it to ECR, or take subnets = public"
+                "copy it to ECR in the stage's region, or take subnets = public"
             )
     for name in sorted(set(given.options) - set(WORKER_OPTIONS)):
         found.append(f"options has {name!r}, expected names of options of embedder run: {', '.join(WORKER_OPTIONS)}")

@@ -12,7 +12,7 @@ import pytest
 from embedder import config
 from infra.settings import WORKER_OPTIONS, Delivery, Settings, SettingsError
 from infra.stages import STAGES, read_plan
-from tests.infra.synthesis import ROOT, run_app
+from tests.infra.synthesis import IMAGE, ROOT, run_app
 
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 
@@ -59,6 +59,7 @@ def test_the_stages_of_the_repository_are_right() -> None:
         ({"log_days": 8}, "CloudWatch keeps logs for one of"),
         ({"spot_vcpus": 0, "on_demand_vcpus": 0}, "there would be no machine"),
         ({"cpu_image": "docker.io/somebody/embedder"}, "which isolated subnets cannot reach"),
+        ({"cpu_image": IMAGE, "region": "us-east-1"}, "copy it to ECR in the stage's region"),
         ({"schedule": "rate(1 day)"}, "belong together"),
         ({"schedule": "daily", "schedule_paths": "a"}, "expected rate(1 day)"),
         ({"notify": "manifests/"}, "would start a run for each run"),

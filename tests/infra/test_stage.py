@@ -123,6 +123,35 @@ def test_spot_comes_first_and_on_demand_behind_it(stage: Assembly) -> None:
         assert "ECS_ENABLE_SPOT_INSTANCE_DRAINING=true" in template["LaunchTemplateData"]["UserData"]["Fn::Base64"]
 
 
+def test_machines_are_what_the_image_and_the_worker_need(stage: Assembly) -> None:
+    """An AMI of ECS's, with NVIDIA's driver for GPUs, whose disk of 30 GB would not hold 6 GB of image twice."""
+    for name, environment in stage.resources("AWS::Batch::ComputeEnvironment").items():
+        kind = name[:3].lower()
+        resources = environment["Properties"]["ComputeResources"]
+        ami = {"cpu": "ECS_AL2023", "gpu": "ECS_AL2023_NVIDIA"}[kind]
+        assert resources["Ec2Configuration"] == [{"ImageType": ami}]
+        tags = resources["Tags"]
+        assert tags["Name"] == f"embedder-{tags['embedder-stage']} {kind} worker"
+        template = stage.template["Resources"][resources["LaunchTemplate"]["LaunchTemplateId"]["Ref"]]
+        (disk,) = template["Properties"]["LaunchTemplateData"]["BlockDeviceMappings"]
+        assert (disk["DeviceName"], disk["Ebs"]["VolumeSize"]) == ("/dev/xvda", {"cpu": 50, "gpu": 100}[kind])
+
+
+def test_an_update_lets_workers_end(stage: Assembly) -> None:
+    """Left alone, Batch gives them half an hour."""
+    for environment in stage.properties("AWS::Batch::ComputeEnvironment"):
+        assert environment["UpdatePolicy"] == {"TerminateJobsOnUpdate": False, "JobExecutionTimeoutMinutes": 180}
+
+
+def test_a_worker_cannot_become_its_machine(stage: Assembly) -> None:
+    """Batch's containers share the machine's network, where only the user tells them apart."""
+    for template in stage.properties("AWS::EC2::LaunchTemplate"):
+        script = template["LaunchTemplateData"]["UserData"]["Fn::Base64"]
+        (rule,) = [line for line in script.splitlines() if line.startswith("iptables ")]
+        assert "--destination 169.254.169.254 --match owner ! --uid-owner root --jump REJECT" in rule
+    assert re.search(r"^USER 10001", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
 def variables(definition: dict[str, Any]) -> dict[str, Any]:
     return {each["Name"]: each["Value"] for each in definition["ContainerProperties"]["Environment"]}
 
@@ -269,7 +298,7 @@ def test_a_pipeline_delivers_stages_to_their_accounts(tmp_path: Path) -> None:
         account = "222222222222"
         region = "us-east-1"
         workers = ["cpu"]
-        cpu_image = "{PLAIN["cpu_image"]}"
+        cpu_image = "{PLAIN["cpu_image"].replace("eu-central-1", "us-east-1")}"
         [pipeline]
         repository = "somebody/embedder"
         connection = "arn:aws:codeconnections:eu-central-1:111111111111:connection/1"
