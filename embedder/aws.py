@@ -190,6 +190,7 @@ class Patience:
 
     def __init__(self, stopping: threading.Event, seconds: float = PATIENCE_SECONDS) -> None:
         self.stopping = stopping
+        self.seconds = seconds
         self.retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_transient),
             stop=tenacity.stop_any(tenacity.stop_before_delay(seconds), tenacity.stop_when_event_set(stopping)),

@@ -64,9 +64,9 @@ class Todo:
 class Pipeline:
     """Streams a source's images through the stages into a store.
 
-    Memory is bounded by `2 × FILE_BYTES + DECODED_BYTES` plus a few batches of pixels, the model, and a
-    child process for each decoding thread, whatever the number of images. The decoded pictures are in
-    those children, and one file more in each pair of processes.
+    Memory is bounded by `2 × FILE_BYTES + DECODED_BYTES` plus a few batches of pixels, the model, a
+    child process for each decoding thread and, from S3, one to fetch for every three cores, whatever the
+    number of images. The decoded pictures are in those children, and one file more in each pair of processes.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class Pipeline:
             raise
         finally:
             self.decoder.close()
+            self.source.close()
 
     @property
     def batch_size(self) -> int:

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedder.config import RunOptions
 from embedder.cores import usable_cores
@@ -19,6 +19,9 @@ from embedder.parallel import parallel_map
 from embedder.records import Pixels, Reference, Sample, VectorInfo
 from embedder.sources import S3_SCHEME
 from embedder.sources.folder import FILE_SCHEME, file_uri, read_file
+
+if TYPE_CHECKING:
+    from embedder.sources.bucket import S3Reader
 
 MAX_PIXELS = RunOptions().max_pixels
 
@@ -79,26 +82,31 @@ def thumbnails(references: Sequence[Reference], side: int) -> Iterator[Thumbnail
         except ImageError as error:
             return Thumbnail(image_id=reference.image_id, pixels=None, reason=error.message)
 
-    workers = usable_cores() + (4 if reader.remote else 0)
+    workers = usable_cores() + (4 if reader.objects else 0)
     try:
         yield from parallel_map(make, references, workers=workers, depth=lambda: 4 * workers, name="thumbnails")
     finally:
         decoder.close()
+        reader.close()
 
 
 class _Reader:
     """Reads files, and objects where there are any."""
 
     def __init__(self, references: Sequence[Reference]) -> None:
-        self.remote = any(each.uri.startswith(S3_SCHEME) for each in references)
-        if self.remote:
+        self.objects: S3Reader | None = None
+        if any(each.uri.startswith(S3_SCHEME) for each in references):
             from embedder.sources import bucket  # brings boto3, which a folder does not need
 
-            self.read_object = partial(bucket.read_object, bucket.S3Reader(threading.Event()))
+            self.objects = bucket.S3Reader(threading.Event())
 
     def read(self, reference: Reference) -> Sample:
-        if reference.uri.startswith(S3_SCHEME):
-            return self.read_object(reference)
+        if self.objects and reference.uri.startswith(S3_SCHEME):
+            return self.objects.read(reference)
         if not reference.uri:
             raise ImageError("Unreadable", "its id is no path below a folder")
         return read_file(reference)
+
+    def close(self) -> None:
+        if self.objects:
+            self.objects.close()

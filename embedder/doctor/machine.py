@@ -19,7 +19,7 @@ MODEL_BYTES = 1 << 30
 WORKER_BYTES = 128 << 20
 """A decoding process and its share of batches."""
 
-BASE_FILES, WORKER_FILES = 192, 8
+BASE_FILES, WORKER_FILES = 320, 8
 LEAST_SHARED_BYTES = 16 << 20
 
 

@@ -45,6 +45,9 @@ class Source(Protocol):
             ConfigurationError: nothing can be read, and waiting would not help.
         """
 
+    def close(self) -> None:
+        """Let go of what reading needs; nobody waits for it any more."""
+
 
 @runtime_checkable
 class Collection(Source, Protocol):

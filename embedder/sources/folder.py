@@ -21,6 +21,9 @@ FILE_SCHEME = "file://"
 PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What is short is the machine's, and no fault of the file."""
 
+FILE_READERS = 4
+"""Files read at once: enough for a disk that seeks and for a network file system."""
+
 
 class FolderSource:
     """The images in a folder, sorted, or a single file; see `Source`.
@@ -29,7 +32,7 @@ class FolderSource:
     ids in which the odd bytes are written `\\xNN`.
     """
 
-    readers = 4
+    readers = FILE_READERS
     remote = False
 
     def __init__(self, path: Path, options: RunOptions) -> None:
@@ -93,6 +96,9 @@ class FolderSource:
 
     def read(self, reference: Reference) -> Sample:
         return read_file(reference)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def holds(self, uri: str) -> bool:
         return uri.startswith(file_uri(self.path).rstrip("/") + "/")

@@ -12,8 +12,8 @@ from embedder.config import RunOptions
 from embedder.errors import ConfigurationError
 from embedder.records import Failure, Reference, Sample
 from embedder.sources import S3_SCHEME
-from embedder.sources.bucket import READERS, S3Reader, read_object
-from embedder.sources.folder import file_uri, read_file
+from embedder.sources.bucket import S3Reader
+from embedder.sources.folder import FILE_READERS, file_uri, read_file
 from embedder.sources.naming import image_id
 from submitter.manifest import Entry, parse_entries
 
@@ -50,8 +50,8 @@ class ShardSource:
         self.ignored: Counter[str] = Counter()
         self.total: int | None = len(entries)
         self.remote = any(locate(entry.key)[1].startswith(S3_SCHEME) for entry in entries)
-        self.readers = READERS if self.remote else 4
         self.reader = open_reader() if self.remote else None
+        self.readers = self.reader.readers if self.reader else FILE_READERS
 
     def references(self) -> Iterator[Reference | Failure]:
         seen: dict[str, str] = {}
@@ -75,8 +75,12 @@ class ShardSource:
     def read(self, reference: Reference) -> Sample:
         if reference.uri.startswith(S3_SCHEME):
             assert self.reader is not None
-            return read_object(self.reader, reference)
+            return self.reader.read(reference)
         return read_file(reference)
+
+    def close(self) -> None:
+        if self.reader:
+            self.reader.close()
 
 
 def local_shard(path: Path, options: RunOptions, stopping: threading.Event) -> ShardSource:

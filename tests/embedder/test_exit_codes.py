@@ -107,26 +107,26 @@ def test_a_store_that_stops_answering_is_75_and_the_rest_is_left_for_the_next_ru
 
 @pytest.mark.usefixtures("impatient")
 def test_a_bucket_that_stops_answering_is_75(moto_bucket: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from embedder.sources.bucket import S3Reader
+    from embedder.sources import objects
 
     moto_bucket.put({f"i/{number}.jpg": jpeg(number) for number in range(30)})
-    plain = S3Reader._get
+    plain = objects.get_once
     calls: list[int] = []
 
-    def get(self: S3Reader, bucket: str, key: str) -> Any:
+    def get(client: Any, bucket: str, key: str) -> Any:
         calls.append(1)
         if len(calls) > 12 and key.endswith(".jpg"):
             raise ConnectionResetError("connection reset by peer")
-        return plain(self, bucket, key)
+        return plain(client, bucket, key)
 
-    monkeypatch.setattr(S3Reader, "_get", get)
+    monkeypatch.setattr(objects, "get_once", get)
     found = command("run", moto_bucket.uri("i/"), "--store", tmp_path / "v.db", *RANDOM)
     report = found.report
     assert (found.returncode, report["exit_code"]) == (75, 75)
     assert report["images"] == report["embedded"] + report["skipped"] + report["failed"]
     assert report["stopped"]
     assert len(contents(str(tmp_path / "v.db"))) == report["embedded"] > 0
-    monkeypatch.setattr(S3Reader, "_get", plain)
+    monkeypatch.setattr(objects, "get_once", plain)
     again = command("run", moto_bucket.uri("i/"), "--store", tmp_path / "v.db", *RANDOM)
     assert again.returncode == 0
     assert again.report["skipped"] == report["embedded"]

@@ -60,8 +60,17 @@ OUTAGES = [*SHORT, *(pytest.param(*each, marks=pytest.mark.slow) for each in LON
 
 @pytest.mark.parametrize(("of", "kind", "seconds"), OUTAGES)
 def test_an_outage_is_outlasted(network: Network, of: str, kind: str, seconds: int) -> None:
+    outlast(network, of, kind, seconds, fetchers=0)
+
+
+@pytest.mark.parametrize("seconds", [3, pytest.param(30, marks=pytest.mark.slow)])
+def test_an_outage_is_outlasted_by_processes_that_fetch(network: Network, seconds: int) -> None:
+    outlast(network, "s3", "reset", seconds, fetchers=2)
+
+
+def outlast(network: Network, of: str, kind: str, seconds: int, *, fetchers: int) -> None:
     world = network.world
-    process = world.start(env={"WORKER_PACE": "0.02"})
+    process = world.start(env={"WORKER_PACE": "0.02", "WORKER_FETCHERS": str(fetchers)})
     world.wait_until(lambda: world.encoded() >= 20, process)
     with network.outage(of, kind):
         time.sleep(seconds)
@@ -75,12 +84,17 @@ def test_an_outage_is_outlasted(network: Network, of: str, kind: str, seconds: i
 
 
 @pytest.mark.parametrize(
-    ("of", "kind"),
-    [("s3", "reset"), ("dynamodb", "throttled"), pytest.param("s3", "black hole", marks=pytest.mark.slow)],
+    ("of", "kind", "fetchers"),
+    [
+        *(("s3", "reset", 0), ("s3", "reset", 2), ("dynamodb", "throttled", 0)),
+        *(pytest.param("s3", "black hole", fetchers, marks=pytest.mark.slow) for fetchers in (0, 2)),
+    ],
 )
-def test_an_outage_without_end_ends_the_run_with_all_that_was_finished(network: Network, of: str, kind: str) -> None:
+def test_an_outage_without_end_ends_the_run_with_all_that_was_finished(
+    network: Network, of: str, kind: str, fetchers: int
+) -> None:
     world = network.world
-    patience = {"WORKER_PATIENCE": "2"}
+    patience = {"WORKER_PATIENCE": "2", "WORKER_FETCHERS": str(fetchers)}
     process = world.start(env={"WORKER_PACE": "0.02", **patience})
     world.wait_until(lambda: world.encoded() >= 20, process)
     began = time.monotonic()

@@ -64,7 +64,7 @@ def test_soak(tmp_path: Path, s3_moto: S3, dynamodb: DynamoDB, count: int) -> No
         world = cloud_world(tmp_path, s3_moto, dynamodb, pictures, s3=s3.endpoint, dynamodb=table.endpoint)
         s3.choose = sometimes(1, S3_FAULTS, only=r"GET /[^?]+\.jpg|list-type")
         table.choose = sometimes(2, DYNAMODB_FAULTS, only="^Batch")
-        process = world.start()
+        process = world.start(env={"WORKER_FETCHERS": "2"})
         usage = Usage(process)
         watching = usage.watch()
         found = ended(process, timeout=2800)

@@ -2,11 +2,12 @@
 
 Variables: `WORKER_LOG`, a file that gets a line `encode N` a batch; `WORKER_LOAD`, seconds that the model takes to
 load; `WORKER_PACE`, seconds that an image takes; `WORKER_PATIENCE`, seconds after which AWS is given up, and
-`WORKER_SOURCE_PATIENCE`, the same for S3 alone.
+`WORKER_SOURCE_PATIENCE`, the same for S3 alone; `WORKER_FETCHERS`, how many processes read from S3.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ from embedder import aws, cli
 from embedder.encoders import choice
 from embedder.records import Pixels, Vectors
 from embedder.sources import bucket
+from embedder.sources.fetchers import Fetchers
 from tests.embedder.conftest import PixelEncoder
 
 
@@ -53,8 +55,11 @@ class Patience(aws.Patience):
 class S3Reader(bucket.S3Reader):
     def __init__(self, stopping: Any) -> None:
         super().__init__(stopping)
-        if seconds := os.environ.get("WORKER_SOURCE_PATIENCE"):
-            self.patience = Patience(stopping, float(seconds))
+        seconds = float(os.environ.get("WORKER_SOURCE_PATIENCE", self.patience.seconds))
+        self.patience = Patience(stopping, seconds)
+        if processes := int(os.environ.get("WORKER_FETCHERS", "0")):
+            self.fetchers = Fetchers(processes, 4, stopping=stopping, patience=seconds)
+            self.asked = itertools.count(bucket.FETCHERS_FROM)
 
 
 if __name__ == "__main__":
