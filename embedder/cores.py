@@ -1,12 +1,26 @@
-"""How many processors this process may use."""
+"""How many processors this process may use, and which."""
 
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 """Where Linux says what a container may use: in `cpu.max` (version 2) or `cpu/` (version 1)."""
+
+CPUINFO = Path("/proc/cpuinfo")
+WIDEST = ("amx_tile", "avx512f", "avx2", "sve", "asimd")
+"""Flags of what an engine's speed hangs on, the most telling first."""
+
+
+def processor(cpuinfo: Path = CPUINFO) -> str:
+    """The processor's name and its widest instructions, as far as the system says: `AMD EPYC 7B13, avx2`."""
+    lines = (_read(cpuinfo) or "").splitlines()
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = (fields.get("flags") or fields.get("Features", "")).split()
+    widest = [flag for flag in WIDEST if flag in flags][:1]
+    return ", ".join([fields.get("model name") or platform.machine(), *widest])
 
 
 def usable_cores(cgroup: Path = CGROUP) -> int:

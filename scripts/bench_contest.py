@@ -19,12 +19,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from embedder.cores import processor
 from scripts.bench_servers import Servers
 from tests.photographs import write_photos
 from tests.seeded_weights import write_resnet18
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "docs" / "benchmarks.md"
+
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+"""What holds torch, oneDNN (OpenVINO's, too) and MKL to AVX2. MNN's wheel has nothing wider anyway."""
 
 
 @dataclass
@@ -34,6 +38,8 @@ class Contestant:
     name: str
     title: str
     rounds: list[dict[str, Any]] = field(default_factory=list)
+    unable: str = ""
+    """Why it cannot run on this machine."""
 
     @property
     def rate(self) -> float:
@@ -48,8 +54,11 @@ class Contestant:
     def run(self, folder: Path, weights: Path, *more: str) -> None:
         """Run one round in a process of its own."""
         command = [sys.executable, "-m", "scripts.bench_contestants", self.name, str(folder), str(weights), *more]
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
-        self.rounds.append(json.loads(done.stdout))
+        done = json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout)
+        if "unable" in done:
+            self.unable = done["unable"]
+        else:
+            self.rounds.append(done)
 
 
 def arguments() -> argparse.Namespace:
@@ -62,6 +71,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--store", choices=["sqlite", "dynamodb"], default="sqlite", help="where it writes")
     parser.add_argument("--latency", type=float, default=0, metavar="MS", help="milliseconds added to S3 requests")
     parser.add_argument("--only", metavar="A,B", help="only these contestants, without the comparison")
+    parser.add_argument("--avx2", action="store_true", help="hold every library to AVX2, as on a lesser processor")
     parser.add_argument("--record", action="store_true", help="add the figures to docs/benchmarks.md")
     return parser.parse_args()
 
@@ -92,20 +102,24 @@ def table(contestants: list[Contestant], given: argparse.Namespace) -> str:
     rows = [
         "| | images/s | CPU ms an image |",
         "|---|---|---|",
-        *(f"| {each.title} | {each.rate:.1f} | {each.cpu:.1f} |" for each in contestants),
+        *(f"| {each.title} | {each.rate:.1f} | {each.cpu:.1f} |" for each in contestants if not each.unable),
         "",
     ]
     how = f"- {given.source} to {given.store}, {given.images} images, medians of {given.rounds} interleaved rounds"
     if given.latency:
         how += f", {given.latency:.0f} ms added to S3 requests"
-    return "\n".join([*rows, *([] if given.only else comparison(contestants)), how])
+    unable = [f"- not here: {each.title}: {each.unable}" for each in contestants if each.unable]
+    return "\n".join([*rows, *([] if given.only else comparison(contestants)), *unable, how])
 
 
 def comparison(contestants: list[Contestant]) -> list[str]:
     """What the rates say about each other."""
     by_name = {each.name: each for each in contestants}
     whole, decode = by_name["whole"], by_name["decode"]
-    best = max((each for each in contestants if each.name.startswith("encode:")), key=lambda each: each.rate)
+    best = max(
+        (each for each in contestants if each.name.startswith("encode:") and not each.unable),
+        key=lambda each: each.rate,
+    )
     if whole.rounds[-1]["device"] == "cuda":
         bound, formula = min(best.rate, decode.rate), "bound where the GPU encodes, min(encode, decode)"
     else:
@@ -121,16 +135,7 @@ def comparison(contestants: list[Contestant]) -> list[str]:
 
 def machine() -> str:
     """The machine in a few words."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        flags = next((line for line in info.read_text().splitlines() if line.startswith("flags")), "").split()
-        widest = next((flag for flag in ("amx_tile", "avx512f", "avx2") if flag in flags), "")
-        model = f"{names[0] if names else model} {widest}"
-    return f"{os.cpu_count()} x {model}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} x {processor()}, Python {platform.python_version()}"
 
 
 def _servers(given: argparse.Namespace) -> Servers:
@@ -142,6 +147,8 @@ def main() -> None:
     given = arguments()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
+        if given.avx2:
+            os.environ.update(AVX2, XDG_CACHE_HOME=str(folder / "cache"))  # which engine is faster is asked anew
         flat, weights = photographs(given, folder), folder / "weights.pth"
         write_resnet18(weights)
         servers = stack.enter_context(_servers(given))
@@ -156,14 +163,15 @@ def main() -> None:
         if given.only:
             contestants = [each for each in contestants if each.name in given.only.split(",")]
         for number in range(given.rounds):
-            for contestant in contestants:
+            for contestant in (each for each in contestants if not each.unable):
                 print(f"round {number + 1} of {given.rounds}: {contestant.title}", file=sys.stderr)
                 more = servers.fresh(flat) if contestant.name in ("whole", "half") else []
                 contestant.run(flat, weights, *more)
     figures = table(contestants, given)
     print(figures)
     if given.record:
-        heading = f"## {datetime.now(UTC):%Y-%m-%d %H:%M}, {machine()}"
+        held = ", held to AVX2" if given.avx2 else ""
+        heading = f"## {datetime.now(UTC):%Y-%m-%d %H:%M}, {machine()}{held}"
         RECORD.write_text(f"{RECORD.read_text().rstrip()}\n\n{heading}\n\n{figures}\n")
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from embedder.encoders import Encoder
+from embedder.encoders.choice import UnusableError
 
 
 @dataclass
@@ -198,13 +199,17 @@ def main() -> None:
         "textbook": textbook,
         "decode": decode,
     }
-    if given.name in ("whole", "half"):
-        engine = "openvino-half" if given.name == "half" else "auto"
-        whole(paths, given.weights, clock, engine=engine, source=given.source, store=given.store)
-    elif given.name.startswith("encode:"):
-        encode(given.name.removeprefix("encode:"))(paths, given.weights, clock)
-    else:
-        contestants[given.name](paths, given.weights, clock)
+    try:
+        if given.name in ("whole", "half"):
+            engine = "openvino-half" if given.name == "half" else "auto"
+            whole(paths, given.weights, clock, engine=engine, source=given.source, store=given.store)
+        elif given.name.startswith("encode:"):
+            encode(given.name.removeprefix("encode:"))(paths, given.weights, clock)
+        else:
+            contestants[given.name](paths, given.weights, clock)
+    except UnusableError as error:
+        json.dump({"unable": str(error)}, sys.stdout)
+        return
     json.dump({"images": clock.images, "wall": clock.wall, "cpu": clock.cpu, **clock.more}, sys.stdout)
 
 

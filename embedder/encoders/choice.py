@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from embedder.atomic import replacing
-from embedder.cores import usable_cores
+from embedder.cores import processor, usable_cores
 from embedder.encoders import Encoder
 from embedder.encoders.prepared import Prepared
 from embedder.errors import ConfigurationError, EmbedderError
@@ -147,7 +147,9 @@ def _usable(engine: str, prepared: Prepared, largest: float = math.inf) -> Encod
         raise
     # Whatever a third-party engine raises on a processor or a model it does not know.
     except Exception as error:
-        said = str(error).strip().split("\n")[0][:200]
+        # OpenVINO puts where it was raised in lines of their own before what went wrong.
+        lines = [each for each in str(error).strip().split("\n") if not each.startswith("Exception from ")]
+        said = lines[0][:200] if lines else "no reason given"
         raise UnusableError(
             f"the engine {engine} cannot run {prepared.model.name} here: {type(error).__name__}: {said}; use "
             "--engine torch"
@@ -208,7 +210,11 @@ def cosines(vectors: Vectors, others: Vectors) -> Vectors:
 def _fastest(prepared: Prepared) -> Encoder:
     """Open the fastest engine; torch, the slowest on every CPU measured, only where no other works."""
     engines = installed_engines()[:-1]
-    here = {"cores": usable_cores(), "versions": {name: _version(name) for name in [*engines, "onnx"]}}
+    here = {
+        "processor": processor(),
+        "cores": usable_cores(),
+        "versions": {name: _version(name) for name in [*engines, "onnx"]},
+    }
     known = _read(prepared.find(REMEMBERED))
     decided = known is not None and known["here"] == here
     if known and decided:

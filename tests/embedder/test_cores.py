@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 import pytest
 
-from embedder.cores import cpu_quota, usable_cores
+from embedder.cores import cpu_quota, processor, usable_cores
 
 SEEN = len(os.sched_getaffinity(0))
 
@@ -38,3 +39,22 @@ def test_the_older_way_of_saying_it(tmp_path: Path, quota: str, expected: float 
 def test_no_container_no_quota(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path) is None
     assert usable_cores(tmp_path) == SEEN
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "processor\t: 0\nmodel name\t: Some CPU @ 2.5 GHz\nflags\t\t: fpu avx2 avx512f amx_tile\n",
+            "Some CPU @ 2.5 GHz, amx_tile",
+        ),
+        ("model name\t: A\nflags\t\t: fpu avx2\n\nmodel name\t: A\nflags\t\t: fpu avx2\n", "A, avx2"),
+        ("model name\t: B\nflags\t\t: fpu sse2\n", "B"),
+        ("processor\t: 0\nFeatures\t: fp asimd sve\n", f"{platform.machine()}, sve"),
+        ("", platform.machine()),
+    ],
+)
+def test_which_processor(tmp_path: Path, text: str, expected: str) -> None:
+    (tmp_path / "cpuinfo").write_text(text)
+    assert processor(tmp_path / "cpuinfo") == expected
+    assert processor(tmp_path / "none") == platform.machine()
