@@ -104,23 +104,32 @@ class RunOptions:
         "or the PATH of a state dict, .pth or .safetensors",
         "default|random|PATH",
     )
-    device: str = _option("auto", _choice("auto", "cpu", "cuda"), "where the model runs (default: cuda when present)")
+    device: str = _option(
+        "auto",
+        _choice("auto", "cpu", "cuda"),
+        "where the model runs (default: auto, which is cuda when present)",
+        "auto|cpu|cuda",
+    )
     engine: str = _option(
         "auto",
         _choice("auto", "torch", "mnn", "openvino", "openvino-half"),
-        "what runs the model (default: the fastest that is installed and agrees with torch to the last digits)",
+        "what runs the model: auto, the default, is the fastest that is installed and agrees with torch to 1e-3; "
+        "else torch, mnn, openvino, or openvino-half, which is less exact and faster still on CPUs with AMX",
     )
     batch_size: int | None = _option(
         None, _positive, "images per call of the model (default: by engine and device)", "N"
     )
     workers: int | None = _option(None, _positive, "threads that decode (default: one a core)", "N")
-    dtype: str = _option("float32", _choice("float32", "float16"), "the stored numbers (default: float32)")
+    dtype: str = _option(
+        "float32", _choice("float32", "float16"), "the stored numbers (default: float32)", "float32|float16"
+    )
     normalize: bool = _option(False, _switch, "scale every vector to length 1 (default: no)")
     image_id: ImageIdMode = _option(
         "key",
         _choice("key", "uri", "stem"),
         "what names an image: its S3 key or path in the folder, its URI, or its file name without "
         "suffix (default: key)",
+        "key|uri|stem",
     )
     recompute: bool = _option(False, _switch, "embed everything again, whatever is stored")
     max_failures: FailureLimit = _option(

@@ -70,8 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(answer))
     elif arguments.csv is None:
         _print_table(groups)
-    said = f"{len(groups):,} groups of {images:,} images among {count:,}, at {arguments.threshold} or more"
-    print(said, file=sys.stderr)
+    found = f"{len(groups):,} group{'' if len(groups) == 1 else 's'}"
+    print(f"{found} of {images:,} images among {count:,}, at {arguments.threshold} or more", file=sys.stderr)
     return exit_codes.DONE
 
 

@@ -43,7 +43,10 @@ def add(commands: Any) -> None:
         help="a folder, an image file, s3://BUCKET/PREFIX/, a run s3://BUCKET/manifests/RUN_ID/, or a shard "
         "(.jsonl or .txt, local or in S3)",
     )
-    command.add_argument("--store", help="vectors.db, any SQLite file, or dynamodb://TABLE (default: ./vectors.db)")
+    command.add_argument(
+        "--store",
+        help="vectors.db, any SQLite file, or dynamodb://TABLE (default: a run's own table, else ./vectors.db)",
+    )
     for name, item in config.OPTIONS.items():
         about = item.metadata
         if isinstance(item.default, bool):
