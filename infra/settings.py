@@ -26,9 +26,10 @@ def setting(default: Any, about: str) -> Any:
 
 WORKER_OPTIONS = (
     *("model", "weights", "device", "engine", "batch_size", "workers", "dtype", "normalize", "image_id", "recompute"),
-    *("max_failures", "max_pixels", "allow_mixed", "prune", "suffixes", "failures"),
+    *("max_failures", "max_pixels", "allow_mixed", "suffixes"),
 )
-"""Of `embedder run`. A worker reads only variables that it knows: a name that is none would be passed over unseen."""
+"""Of `embedder run`: all but `prune`, which a shard refuses, and `failures`, for which a worker has no disk. A worker
+reads only variables that it knows: a name that is none would be passed over unseen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +206,8 @@ def _workers(given: Settings) -> list[str]:
             )
     for name in sorted(set(given.options) - set(WORKER_OPTIONS)):
         found.append(f"options has {name!r}, expected names of options of embedder run: {', '.join(WORKER_OPTIONS)}")
+    if given.options.get("image_id") == "stem":
+        found.append("options has image_id = stem, which a shard refuses: another one may hold the same names")
     return found
 
 

@@ -53,6 +53,8 @@ def test_the_stages_of_the_repository_are_right() -> None:
         ({"options": "dtype"}, "expected a table of texts"),
         ({"options": {"Batch Size": "3"}}, "options has 'Batch Size', expected names of options"),
         ({"options": {"dtpye": "float16"}}, "options has 'dtpye', expected names of options"),
+        ({"options": {"prune": "true"}}, "options has 'prune', expected names of options"),
+        ({"options": "image_id=stem"}, "another one may hold the same names"),
         ({"region": "Frankfurt"}, "region is 'Frankfurt'"),
         ({"account": "12"}, "expected twelve digits"),
         ({"key": "alias/mine"}, "expected the ARN of a KMS key"),
@@ -148,4 +150,4 @@ def _shown(default: Any) -> str:
 
 
 def test_the_workers_options_are_those_of_the_command() -> None:
-    assert set(WORKER_OPTIONS) == set(config.OPTIONS)
+    assert set(WORKER_OPTIONS) == set(config.OPTIONS) - {"prune", "failures"}
