@@ -119,6 +119,7 @@ class RunOptions:
     batch_size: int | None = _option(
         None, _positive, "images per call of the model (default: by engine and device)", "N"
     )
+    cores: int | None = _option(None, _positive, "processors to use (default: all, or the container's quota)", "N")
     workers: int | None = _option(None, _positive, "threads that decode (default: one a core)", "N")
     dtype: str = _option(
         "float32", _choice("float32", "float16"), "the stored numbers (default: float32)", "float32|float16"
@@ -179,6 +180,7 @@ class Options(TypedDict, total=False):
     device: Literal["auto", "cpu", "cuda"]
     engine: str
     batch_size: int
+    cores: int
     workers: int
     dtype: Literal["float32", "float16"]
     normalize: bool

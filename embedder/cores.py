@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -23,11 +26,34 @@ def processor(cpuinfo: Path = CPUINFO) -> str:
     return ", ".join([fields.get("model name") or platform.machine(), *widest])
 
 
+@dataclass(slots=True)
+class _Share:
+    """What this process was told to keep to."""
+
+    cores: int | None = None
+
+
+_SHARE = _Share()
+
+
+@contextmanager
+def sharing(cores: int | None) -> Iterator[None]:
+    """Have `usable_cores` say no more than so many meanwhile; None changes nothing.
+
+    For a machine that several processes share by weights, as ECS's containers do on EC2: each sees all of it.
+    """
+    before, _SHARE.cores = _SHARE.cores, cores or _SHARE.cores
+    try:
+        yield
+    finally:
+        _SHARE.cores = before
+
+
 def usable_cores(cgroup: Path = CGROUP) -> int:
-    """The cores in this process's affinity mask, or the container's quota of their time where that is less."""
+    """The cores in this process's affinity mask, or the container's quota or this process's share where less."""
     seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cpu_quota(cgroup)
-    return seen if quota is None else max(1, min(seen, round(quota)))
+    limits = [seen, cpu_quota(cgroup), _SHARE.cores]
+    return max(1, min(round(each) for each in limits if each is not None))
 
 
 def cpu_quota(cgroup: Path = CGROUP) -> float | None:

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Unpack
 from embedder import exit_codes
 from embedder.atomic import replacing
 from embedder.config import DEFAULT_STORE, Options, RunOptions
+from embedder.cores import sharing
 from embedder.encoders import Encoder
 from embedder.errors import ConfigurationError, TransientError
 from embedder.freshness import Freshness
@@ -97,24 +98,25 @@ def run(
             if file:
                 file.write(part.failures())
         return report
-    opened = part.source(chosen) if part else open_source(source, chosen, stopping=stop.event)
-    session = Session(
-        model=model,
-        weights=weights,
-        fingerprint=identity,
-        options=chosen,
-        source=opened,
-        store=open_store(store, stopping=stop.hurry),
-        stop=stop,
-        progress=progress,
-        begun=begun,
-    )
-    lines = io.StringIO()
-    try:
-        with _failures_file(chosen.failures) as file:
-            report = session.run(*([lines] if part else []), *([file] if file else []))
-    finally:
-        session.store.close()
+    with sharing(chosen.cores):
+        opened = part.source(chosen) if part else open_source(source, chosen, stopping=stop.event)
+        session = Session(
+            model=model,
+            weights=weights,
+            fingerprint=identity,
+            options=chosen,
+            source=opened,
+            store=open_store(store, stopping=stop.hurry),
+            stop=stop,
+            progress=progress,
+            begun=begun,
+        )
+        lines = io.StringIO()
+        try:
+            with _failures_file(chosen.failures) as file:
+                report = session.run(*([lines] if part else []), *([file] if file else []))
+        finally:
+            session.store.close()
     if part and report.exit_code in (exit_codes.DONE, exit_codes.BAD_IMAGES):
         part.publish(report.as_json(), lines.getvalue())
     return report

@@ -42,14 +42,16 @@ def run(arguments: argparse.Namespace) -> int:
     store = arguments.store or config.text_from_environment("store")
     shard = config.shard_index()
 
+    from embedder.cores import sharing
     from embedder.doctor import Result, examine
     from embedder.doctor.plan import checks
 
     results: list[Result] = []
-    for result in examine(checks(source, store, options, shard)):
-        results.append(result)
-        if not arguments.json:
-            _show(result)
+    with sharing(options.cores):
+        for result in examine(checks(source, store, options, shard)):
+            results.append(result)
+            if not arguments.json:
+                _show(result)
     counts = {
         status: sum(each.status == status for each in results) for status in ("ok", "warning", "failed", "skipped")
     }

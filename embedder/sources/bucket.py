@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -62,15 +63,23 @@ class S3Reader:
     """
 
     def __init__(self, stopping: threading.Event) -> None:
-        processes = min(usable_cores() // FETCHER_CORES, FETCHERS_MOST)
-        self.readers = READERS * max(1, processes)
-        self.client = aws.s3_client(self.readers)
+        self.client = aws.s3_client(READERS * FETCHERS_MOST)
         self.patience = aws.Patience(stopping)
         self.start_patience = aws.Patience(stopping, aws.START_PATIENCE_SECONDS)
-        self.fetchers = Fetchers(processes, READERS, stopping=stopping, patience=self.patience.seconds)
         self.asked = itertools.count()
         self.last_success = 0.0
         self.denied = 0
+
+    @cached_property
+    def fetchers(self) -> Fetchers:
+        """The processes that read for this one, as many as there are cores for when a source is opened."""
+        processes = min(usable_cores() // FETCHER_CORES, FETCHERS_MOST)
+        return Fetchers(processes, READERS, stopping=self.patience.stopping, patience=self.patience.seconds)
+
+    @property
+    def readers(self) -> int:
+        """How many calls of `read` at once are worth while."""
+        return READERS * max(1, self.fetchers.processes)
 
     def read(self, reference: Reference) -> Sample:
         """Return an object's bytes; the reference's ETag becomes the one that they have.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from embedder.cores import cpu_quota, processor, usable_cores
+from embedder.cores import cpu_quota, processor, sharing, usable_cores
 
 SEEN = len(os.sched_getaffinity(0))
 
@@ -58,3 +58,13 @@ def test_which_processor(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "cpuinfo").write_text(text)
     assert processor(tmp_path / "cpuinfo") == expected
     assert processor(tmp_path / "none") == platform.machine()
+
+
+def test_a_share_of_a_machine(tmp_path: Path) -> None:
+    with sharing(1):
+        assert usable_cores(tmp_path) == 1
+        with sharing(None):
+            assert usable_cores(tmp_path) == 1
+        with sharing(1000):
+            assert usable_cores(tmp_path) == SEEN, "no more than there are"
+    assert usable_cores(tmp_path) == SEEN

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -73,6 +74,24 @@ class TestCounts:
         assert max(encoder.batches) == 7
         assert sum(encoder.batches) == 90
         assert encoder.opened == 1
+
+    @pytest.mark.parametrize("cores", [1, 2])
+    @pytest.mark.usefixtures("encoder")
+    def test_a_run_keeps_to_its_share_of_the_cores(
+        self, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int
+    ) -> None:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
+        put(tmp_path / "many", *(f"{number}.jpg" for number in range(30)))
+        others = len(psutil.Process().children())
+        children: list[int] = []
+        report = run(
+            tmp_path / "many",
+            store,
+            cores=cores,
+            progress=lambda *_: children.append(len(psutil.Process().children())),
+        )
+        assert counts(report) == (30, 0, 0)
+        assert max(children) - others == cores
 
     def test_what_is_stored_describes_the_image(self, folder: Path, store_name: str, encoder: PixelEncoder) -> None:
         run(folder, store_name)

@@ -167,7 +167,11 @@ def test_a_job_is_what_the_worker_expects(plain: Assembly) -> None:
         container = definition["ContainerProperties"]
         assert container["Command"] == ["run"]
         assert container["Image"] == PLAIN["cpu_image"]
-        assert variables(definition) == {"EMBEDDER_DEPLOYMENT": "prod", "AWS_DEFAULT_REGION": {"Ref": "AWS::Region"}}
+        assert variables(definition) == {
+            "EMBEDDER_DEPLOYMENT": "prod",
+            "EMBEDDER_CORES": str(requirements(definition)["VCPU"]),
+            "AWS_DEFAULT_REGION": {"Ref": "AWS::Region"},
+        }
         assert (container["ReadonlyRootFilesystem"], container["Privileged"]) == (True, False)
         assert container["LinuxParameters"]["SharedMemorySize"] == 1024
         assert container["LinuxParameters"]["InitProcessEnabled"]
