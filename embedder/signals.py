@@ -29,6 +29,9 @@ END_SECONDS = 8.0
 def listening(stop: Stop, give_up: Callable[[], None]) -> Iterator[None]:
     """Stop a run in good order at the first signal, and the process at once at a second one.
 
+    The handlers stay, and do nothing any more: with Python's own back in their place, a Ctrl-C between the report and
+    the end of the process would be a traceback. `embed`, for other programs, installs none.
+
     Args:
         give_up: called in another thread when `END_SECONDS` have gone by, to end the process.
     """
