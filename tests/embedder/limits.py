@@ -16,3 +16,12 @@ def longest_file(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has had.
+
+    `ru_maxrss` is no use in a process that a large one has started: it begins at the size of that one.
+    """
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024

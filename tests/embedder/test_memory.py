@@ -16,23 +16,25 @@ MEGABYTES_APART = 100
 
 # The whole run but for the model, which makes the long form long and always takes the same memory.
 WITHOUT_MODEL = """
-import resource, sys
+import sys
+from tests.embedder.limits import peak_megabytes
 from embedder import embed
 from embedder.encoders import choice
 from tests.embedder.conftest import PixelEncoder
 choice.open_encoder = lambda *_, **__: PixelEncoder()
 report = embed(sys.argv[1], sys.argv[2], weights="random")
 assert report.embedded == report.images == int(sys.argv[3]), report
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(peak_megabytes())
 """
 
 WITH_MODEL = """
-import resource, sys
+import sys
+from tests.embedder.limits import peak_megabytes
 from embedder.cli import main
 assert main(["run", sys.argv[1], "--store", sys.argv[2], "--weights", "random", "--quiet"]) == 0
 from embedder.inventory import describe
 assert describe(sys.argv[2]).count == int(sys.argv[3])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(peak_megabytes())
 """
 
 
