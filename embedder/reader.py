@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -77,22 +80,88 @@ def select(
     store: Store, ids: Iterable[str] | None, *, prefix: str = "", fingerprint: str | None = None
 ) -> tuple[list[str], Vectors]:
     """Read vectors from an open store; see `read`."""
-    if ids is None:
-        found = list(batches(store, prefix=prefix, fingerprint=fingerprint))
-        names = [each for part, _ in found for each in part]
-        order = sorted(names)
-    else:
-        asked = [each for each in ids if each.startswith(prefix)]
-        stored = store.get(list(dict.fromkeys(asked)))
-        found = list(_batches(map(_block, stored), store.name, fingerprint, BATCH))
-        names = [each for part, _ in found for each in part]
-        known = set(names)
-        order = [each for each in asked if each in known]
+    parts, asked = _selected(store, ids, prefix, fingerprint)
+    found = list(parts)
+    names = [each for part, _ in found for each in part]
+    order = _order(names, asked)
     if not found:
         return [], np.empty((0, 0), np.float32)
-    places = {name: place for place, name in enumerate(names)}
     rows = np.concatenate([vectors for _, vectors in found])
-    return order, rows[[places[name] for name in order]]
+    del found  # there would be three of everything
+    return order, rows[_places(names, order)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spilled:
+    """Vectors in a file, as a store gave them, and the order in which they are wanted."""
+
+    file: IO[bytes]
+    data_type: np.dtype[Any]
+    dimension: int
+    ids: list[str]
+    """In the order wanted; the file may hold each once and this several times."""
+    places: np.ndarray
+    """The row of each id."""
+
+    def chunks(self, size: int = BATCH) -> Iterator[Vectors]:
+        """Yield the vectors of `ids`, (at most `size`, dimension)."""
+        width = self.dimension * self.data_type.itemsize
+        # Read, not mapped: the kernel maps a whole file around a few of its pages, and all that would count as ours.
+        for start in range(0, len(self.ids), size):
+            places = self.places[start : start + size].tolist()
+            rows = b"".join(os.pread(self.file.fileno(), width, place * width) for place in places)
+            yield np.frombuffer(rows, self.data_type).reshape(len(places), self.dimension)
+
+
+def spill(
+    store: Store, ids: Iterable[str] | None, file: IO[bytes], *, prefix: str = "", fingerprint: str | None = None
+) -> Spilled:
+    """Read vectors from an open store into a file, in bounded memory; for the rest see `read`.
+
+    Memory is about 300 bytes a vector, however long the vectors are.
+
+    Args:
+        file: empty, to be written and read; the caller closes it.
+    """
+    parts, asked = _selected(store, ids, prefix, fingerprint)
+    names: list[str] = []
+    data_type, dimension = np.dtype(np.float32), 0
+    for part, vectors in parts:
+        names += part
+        data_type, dimension = vectors.dtype, vectors.shape[1]
+        file.write(vectors.data)
+    file.flush()
+    order = _order(names, asked)
+    return Spilled(
+        file=file,
+        data_type=data_type,
+        dimension=dimension,
+        ids=order,
+        places=_places(names, order),
+    )
+
+
+def _selected(
+    store: Store, ids: Iterable[str] | None, prefix: str, fingerprint: str | None
+) -> tuple[Iterator[tuple[list[str], Vectors]], list[str] | None]:
+    """Batches of what is wanted, in the store's order, and the ids that were asked for, None for all."""
+    if ids is None:
+        return batches(store, prefix=prefix, fingerprint=fingerprint), None
+    asked = [each for each in ids if each.startswith(prefix)]
+    stored = store.get(list(dict.fromkeys(asked)))
+    return _batches(map(_block, stored), store.name, fingerprint, BATCH), asked
+
+
+def _order(names: list[str], asked: list[str] | None) -> list[str]:
+    if asked is None:
+        return sorted(names)
+    known = set(names)
+    return [each for each in asked if each in known]
+
+
+def _places(names: list[str], order: list[str]) -> np.ndarray:
+    places = {name: place for place, name in enumerate(names)}
+    return np.fromiter((places[name] for name in order), np.intp, len(order))
 
 
 def batches(

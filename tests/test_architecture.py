@@ -53,7 +53,7 @@ ARROWS = {
     "runner": "SHARED freshness ledger exit_codes report weights sources encoders stores pruning pipeline",
     # Ways out of a store: they know no source and no model.
     "reader": "SHARED stores",
-    "export": "SHARED",
+    "export": "SHARED stores reader",
     "vector_index": "SHARED stores reader",
     "inventory": "SHARED stores",
     # What looks at each part before a run does.

@@ -55,11 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
             return _transfer(arguments, ids)
         out = Path(arguments.out)
         check_target(out)
-    found, vectors = read(arguments.store, ids, prefix=arguments.prefix, fingerprint=arguments.fingerprint)
+    narrowed = {"prefix": arguments.prefix, "fingerprint": arguments.fingerprint}
     if out is not None:
-        write_vectors(out, found, vectors)
-        print(f"{len(found):,} vectors of dimension {vectors.shape[1]} in {out}", file=sys.stderr)
+        found, dimension = write_vectors(out, arguments.store, ids, **narrowed)
+        print(f"{len(found):,} vectors of dimension {dimension} in {out}", file=sys.stderr)
     else:
+        found, vectors = read(arguments.store, ids, **narrowed)
         _print_table(found, vectors)
     return _name_missing(ids, found, arguments)
 
