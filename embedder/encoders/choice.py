@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -224,7 +225,8 @@ def _fastest(prepared: Prepared) -> Encoder:
     rates = {each.engine: 0.0 if pixels is None else _rate(each, pixels) for each in candidates}
     best = max(candidates, key=lambda each: rates[each.engine], default=None)
     if not decided and prepared.keeps:
-        with replacing(prepared.folder / REMEMBERED) as part:
+        # A full disk: then the engines are timed every time.
+        with suppress(OSError), replacing(prepared.folder / REMEMBERED) as part:
             part.write_text(json.dumps({"here": here, "rates": rates, "engine": best.engine if best else "torch"}))
     if best is not None:
         return best

@@ -20,7 +20,7 @@ from embedder.atomic import replacing
 from embedder.config import cache_folder
 from embedder.models import PREPROCESSING_VERSION, Model
 from embedder.records import Pixels, Vectors
-from embedder.temporary import temporary_folder
+from embedder.temporary import FULL, temporary_folder
 from embedder.weights import RANDOM, Weights
 
 logger = logging.getLogger("embedder")
@@ -75,9 +75,21 @@ class Prepared:
         """Return a file of the folder; the first time it is made by calling `make` with a name to write to."""
         path = self.find(name) or self.folder / name
         if not path.exists():
-            with replacing(path) as part:
-                make(part)
+            try:
+                with replacing(path) as part:
+                    make(part)
+            except OSError as error:
+                if error.errno not in FULL or path.parent != self.kept:
+                    raise
+                self._keep_no_more()
+                return self.file(name, make)
         return path
+
+    def _keep_no_more(self) -> None:
+        """Go on in a passing folder: else an engine would fail, and be passed over when there is room again."""
+        if self.keeps:  # making a file may make another one first
+            logger.warning("%s has no room for a prepared model: every start makes it again", self.kept)
+            self.keeps, self.folder = False, self.passing()
 
     def onnx(self) -> Path:
         """The network with normalisation: (B, 3, crop, crop) float32 of 0..255 to (B, dimension)."""

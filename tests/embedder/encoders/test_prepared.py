@@ -21,6 +21,10 @@ def write(path: Path) -> None:
     path.write_text("made")
 
 
+def write_much(path: Path) -> None:
+    path.write_bytes(bytes(1 << 20))
+
+
 def refuse(path: Path) -> None:
     pytest.fail(f"{path} was there already")
 
@@ -47,6 +51,24 @@ def test_a_cache_that_cannot_be_written_is_still_read(tmp_path: Path, monkeypatc
         assert passing.exists()
         assert tmp_path not in passing.parents or passing.parent != kept.parent
     assert not passing.exists()
+
+
+def test_a_cache_without_room_is_left_for_a_passing_folder(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk))
+    with Prepared.open(MODEL, WEIGHTS) as prepared:
+        small = prepared.file("small", write)
+
+        def write_two(path: Path) -> None:
+            prepared.file("first", write_much)
+            write_much(path)
+
+        passing = prepared.file("large", write_two)
+        assert passing.stat().st_size == 1 << 20
+        assert not prepared.keeps, "and so the choice of an engine is not remembered"
+        assert prepared.file("small", refuse) == small
+        assert prepared.file("other", write).parent == passing.parent
+    assert not passing.exists()
+    assert [each for each in small_disk.rglob("*") if each.is_file()] == [small]
 
 
 def test_nowhere_to_write_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
