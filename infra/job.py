@@ -44,8 +44,9 @@ class Job(Construct):
         execution = self._execution_role(image, group)
         size = SIZES[kind]
         needs = {"VCPU": size.vcpus, "MEMORY": size.memory_mib} | ({"GPU": size.gpus} if size.gpus else {})
-        # ECS shares a machine by weights: a worker sees all of its processors, and would start a decoder for each.
-        environment = {"EMBEDDER_CORES": str(size.vcpus)}
+        # ECS shares a machine by weights: a worker sees all of its processors, and would start a decoder for each. One
+        # with a GPU has the machine for itself, and may.
+        environment = {} if size.gpus else {"EMBEDDER_CORES": str(size.vcpus)}
         environment |= {f"EMBEDDER_{name.upper()}": value for name, value in settings.options.items()}
         environment["EMBEDDER_DEPLOYMENT"] = settings.stage
         # Unlike Lambda's, Batch's containers are not told where they are, and without a region boto3 refuses DynamoDB.

@@ -25,8 +25,8 @@ def setting(default: Any, about: str) -> Any:
 
 
 WORKER_OPTIONS = (
-    *("model", "weights", "device", "engine", "batch_size", "workers", "dtype", "normalize", "image_id", "recompute"),
-    *("max_failures", "max_pixels", "allow_mixed", "suffixes"),
+    *("model", "weights", "device", "engine", "batch_size", "workers", "cores", "dtype", "normalize", "image_id"),
+    *("recompute", "max_failures", "max_pixels", "allow_mixed", "suffixes"),
 )
 """Of `embedder run`: all but `prune`, which a shard refuses, and `failures`, for which a worker has no disk. A worker
 reads only variables that it knows: a name that is none would be passed over unseen."""

@@ -156,6 +156,13 @@ def variables(definition: dict[str, Any]) -> dict[str, Any]:
     return {each["Name"]: each["Value"] for each in definition["ContainerProperties"]["Environment"]}
 
 
+def told(definition: dict[str, Any]) -> dict[str, Any]:
+    """What Batch keeps from every container: where it is, and its share of a machine that it has not for itself."""
+    needs = requirements(definition)
+    share = {} if "GPU" in needs else {"EMBEDDER_CORES": str(needs["VCPU"])}
+    return {"AWS_DEFAULT_REGION": {"Ref": "AWS::Region"}} | share
+
+
 def test_a_job_is_what_the_worker_expects(plain: Assembly) -> None:
     for definition in plain.properties("AWS::Batch::JobDefinition"):
         rules = definition["RetryStrategy"]
@@ -167,11 +174,7 @@ def test_a_job_is_what_the_worker_expects(plain: Assembly) -> None:
         container = definition["ContainerProperties"]
         assert container["Command"] == ["run"]
         assert container["Image"] == PLAIN["cpu_image"]
-        assert variables(definition) == {
-            "EMBEDDER_DEPLOYMENT": "prod",
-            "EMBEDDER_CORES": str(requirements(definition)["VCPU"]),
-            "AWS_DEFAULT_REGION": {"Ref": "AWS::Region"},
-        }
+        assert variables(definition) == told(definition) | {"EMBEDDER_DEPLOYMENT": "prod"}
         assert (container["ReadonlyRootFilesystem"], container["Privileged"]) == (True, False)
         assert container["LinuxParameters"]["SharedMemorySize"] == 1024
         assert container["LinuxParameters"]["InitProcessEnabled"]
@@ -207,12 +210,8 @@ def test_a_worker_has_room_for_the_largest_image(plain: Assembly) -> None:
 
 def test_options_are_the_workers_variables(full: Assembly) -> None:
     for definition in full.properties("AWS::Batch::JobDefinition"):
-        assert variables(definition) == {
-            "AWS_DEFAULT_REGION": {"Ref": "AWS::Region"},
-            "EMBEDDER_DEPLOYMENT": "full",
-            "EMBEDDER_DTYPE": "float16",
-            "EMBEDDER_MAX_FAILURES": "5%",
-        }
+        chosen = {"EMBEDDER_DTYPE": "float16", "EMBEDDER_MAX_FAILURES": "5%"}
+        assert variables(definition) == told(definition) | chosen | {"EMBEDDER_DEPLOYMENT": "full"}
 
 
 def test_the_submitter_is_the_folder_as_it_stands(plain: Assembly) -> None:
