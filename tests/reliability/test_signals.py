@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.cli import Result, ended
 from tests.parts import fault_proxy
 from tests.parts.dynamodb import DynamoDB
@@ -83,7 +85,8 @@ def test_what_is_encoded_is_written_to_a_throttled_table(tmp_path: Path, s3_moto
         goes_on(world, 80, skipped=found.report["embedded"])
 
 
-def test_while_s3_hangs(tmp_path: Path, s3_moto: S3, dynamodb: DynamoDB) -> None:
+@pytest.mark.parametrize("fetchers", [0, 2])
+def test_while_s3_hangs(tmp_path: Path, s3_moto: S3, dynamodb: DynamoDB, fetchers: int) -> None:
     with fault_proxy.before(s3_moto.endpoint) as proxy:
         world = cloud_world(tmp_path, s3_moto, dynamodb, images(60), s3=proxy.endpoint)
 
@@ -94,7 +97,7 @@ def test_while_s3_hangs(tmp_path: Path, s3_moto: S3, dynamodb: DynamoDB) -> None
         assert found.report["images"] == 0
 
         proxy.choose = fault_proxy.well
-        process = world.start(env={"WORKER_PACE": "0.05"})
+        process = world.start(env={"WORKER_PACE": "0.05", "WORKER_FETCHERS": str(fetchers)})
         world.wait_until(lambda: world.encoded() >= 4, process)
         proxy.choose = always(BLACK_HOLE, only=OBJECT)
         found = stopped(world, process)
