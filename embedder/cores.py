@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -26,33 +26,26 @@ def processor(cpuinfo: Path = CPUINFO) -> str:
     return ", ".join([fields.get("model name") or platform.machine(), *widest])
 
 
-@dataclass(slots=True)
-class _Share:
-    """What this process was told to keep to."""
-
-    cores: int | None = None
-
-
-_SHARE = _Share()
+_share: ContextVar[int | None] = ContextVar("share", default=None)
 
 
 @contextmanager
 def sharing(cores: int | None) -> Iterator[None]:
-    """Have `usable_cores` say no more than so many meanwhile; None changes nothing.
+    """Have `usable_cores` say no more than so many meanwhile, in this thread; None changes nothing.
 
     For a machine that several processes share by weights, as ECS's containers do on EC2: each sees all of it.
     """
-    before, _SHARE.cores = _SHARE.cores, cores or _SHARE.cores
+    token = _share.set(cores or _share.get())
     try:
         yield
     finally:
-        _SHARE.cores = before
+        _share.reset(token)
 
 
 def usable_cores(cgroup: Path = CGROUP) -> int:
     """The cores in this process's affinity mask, or the container's quota or this process's share where less."""
     seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limits = [seen, cpu_quota(cgroup), _SHARE.cores]
+    limits = [seen, cpu_quota(cgroup), _share.get()]
     return max(1, min(round(each) for each in limits if each is not None))
 
 

@@ -154,7 +154,7 @@ class _Child:
 
     def __init__(self, settings: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", START, json.dumps(sys.path), settings],
+            [sys.executable, "-P", "-c", START, json.dumps(sys.path), settings],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

@@ -64,9 +64,10 @@ class Todo:
 class Pipeline:
     """Streams a source's images through the stages into a store.
 
-    Memory is bounded by `2 × FILE_BYTES + DECODED_BYTES` plus a few batches of pixels, the model, a
-    child process for each decoding thread and, from S3, one to fetch for every three cores, whatever the
-    number of images. The decoded pictures are in those children, and one file more in each pair of processes.
+    Memory is bounded by `2 × FILE_BYTES + DECODED_BYTES` plus a few batches of pixels, the model, and a
+    child process for each decoding thread, whatever the number of images. The decoded pictures are in those
+    children, and one file more in each pair of processes. Processes that fetch from S3 hold `FILE_BYTES` more
+    between them.
     """
 
     def __init__(
@@ -109,8 +110,10 @@ class Pipeline:
             self.stop.abandon()
             raise
         finally:
-            self.decoder.close()
-            self.source.close()
+            try:
+                self.decoder.close()
+            finally:
+                self.source.close()
 
     @property
     def batch_size(self) -> int:

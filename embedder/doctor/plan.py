@@ -10,7 +10,7 @@ from embedder.doctor import Check, Finding, disk, machine, programs
 from embedder.doctor.model import ModelExam
 from embedder.errors import EmbedderError
 from embedder.models import find_model
-from embedder.sources import S3_SCHEME
+from embedder.sources import S3_SCHEME, fetching_processes
 from embedder.stores import DYNAMODB_SCHEME
 
 
@@ -26,9 +26,10 @@ def checks(source: str | None, store: str | None, options: RunOptions, shard: in
     yield Check("codecs", programs.codecs)
     yield Check("decoding", lambda: programs.decoding(model.preprocessing))
     yield Check("cores", machine.cores)
-    yield Check("memory", lambda: machine.memory(options.workers))
+    fetchers = fetching_processes() if (source or "").startswith(S3_SCHEME) else 0
+    yield Check("memory", lambda: machine.memory(options.workers, fetchers))
     yield Check("shared memory", machine.shared_memory)
-    yield Check("open files", lambda: machine.descriptors(options.workers))
+    yield Check("open files", lambda: machine.descriptors(options.workers, fetchers))
     yield Check("temporary files", disk.temporary)
     yield Check("cache", disk.cache)
     yield Check("device", exam.device)

@@ -15,10 +15,9 @@ from botocore.exceptions import ClientError
 
 from embedder import aws
 from embedder.config import RunOptions
-from embedder.cores import usable_cores
 from embedder.errors import ConfigurationError, ImageError, TransientError
 from embedder.records import Failure, Reference, Sample
-from embedder.sources import DENIED, S3_SCHEME
+from embedder.sources import DENIED, FETCHERS_MOST, S3_SCHEME, fetching_processes
 from embedder.sources.fetchers import Fetchers
 from embedder.sources.naming import image_id, suffix, unique_stems
 from embedder.sources.objects import MISSING_CODES, get_object, get_once
@@ -28,12 +27,6 @@ if TYPE_CHECKING:
 
 READERS = 16
 """GetObject calls at once: enough to hide 50 ms of latency from a CPU worker many times over."""
-
-FETCHER_CORES = 3
-"""Cores to a process that reads objects: reading takes 1.5 ms of one, where decoding takes 2.5 and the rest 0.4."""
-
-FETCHERS_MOST = 8
-"""These read 5,200 objects a second, more than one process hands on to decoding and the store."""
 
 FETCHERS_FROM = 200
 """Objects that this process reads itself before it starts others: for so few that takes longer."""
@@ -73,8 +66,8 @@ class S3Reader:
     @cached_property
     def fetchers(self) -> Fetchers:
         """The processes that read for this one, as many as there are cores for when a source is opened."""
-        processes = min(usable_cores() // FETCHER_CORES, FETCHERS_MOST)
-        return Fetchers(processes, READERS, stopping=self.patience.stopping, patience=self.patience.seconds)
+        patience = self.patience
+        return Fetchers(fetching_processes(), READERS, stopping=patience.stopping, patience=patience.seconds)
 
     @property
     def readers(self) -> int:

@@ -70,13 +70,13 @@ class Fetchers:
                     self.started.append(_Process(self.lines, settings, self.stopping))
             except OSError as error:
                 logger.warning("a process that reads from S3 cannot be started: %s", error.strerror)
-        for process in list(self.started):
-            for line in process.lines:
-                if line.is_ready():
-                    self.free.put(line)
+            lines = [line for process in self.started for line in process.lines]
+        for line in lines:
+            if line.is_ready():
+                self._put(line)
 
     def get(self, bucket: str, key: str) -> tuple[bytes, str] | None:
-        """Return an object's bytes and its ETag, None where no process is free to read it.
+        """Return an object's bytes and its ETag, None where no process can read it: then its caller does.
 
         Raises:
             ImageError, ConfigurationError: as `get_object` does.
@@ -85,19 +85,25 @@ class Fetchers:
             line = self.free.get_nowait()
         except Empty:
             return None
-        try:
-            fields, data = line.ask({"bucket": bucket, "key": key})
-        except (EOFError, ConnectionError):
-            line.end()
+        answer = line.ask({"bucket": bucket, "key": key})
+        if answer is None:
             if self.closed:
-                raise RuntimeError("the run has ended meanwhile") from None
+                raise RuntimeError("the run has ended meanwhile")
             return None
-        self.free.put(line)
+        self._put(line)
+        fields, data = answer
         if "refused" in fields:
             raise ConfigurationError(fields["refused"])
         if "error" in fields:
             raise ImageError(**fields)
         return data, fields["etag"]
+
+    def _put(self, line: _Line) -> None:
+        with self.changing:
+            if self.closed:
+                line.socket.close()
+            else:
+                self.free.put(line)
 
     def close(self) -> None:
         """End the processes, whatever they are doing: nobody waits for it any more."""
@@ -107,7 +113,7 @@ class Fetchers:
             self.started.pop().end()
         with contextlib.suppress(Empty):
             while True:
-                self.free.get_nowait().end()
+                self.free.get_nowait().socket.close()
 
 
 class _Line:
@@ -120,22 +126,29 @@ class _Line:
 
     def is_ready(self) -> bool:
         """Wait for the first word from the other end; false where there is none to come."""
+        return self._exchange(None) is not None
+
+    def ask(self, request: dict[str, Any]) -> Message | None:
+        """Send a request and return the answer; None where the process cannot give one, which is its end."""
+        return self._exchange(request)
+
+    def _exchange(self, request: dict[str, Any] | None) -> Message | None:
         try:
-            _receive(self.socket, self.process.heed)
-        except (EOFError, ConnectionError):
-            self.end()
-            return False
-        return True
-
-    def ask(self, request: dict[str, Any]) -> Message:
-        """Send a request and return the answer."""
-        _send(self.socket, request)
-        return _receive(self.socket, self.process.heed)
-
-    def end(self) -> None:
-        """Let go of it; the process has ended."""
+            if request is not None:
+                _send(self.socket, request)
+            fields, data = _receive(self.socket, self.process.heed)
+        except (EOFError, OSError):
+            why = "it has ended"
+        except BaseException:
+            self.socket.close()
+            raise
+        else:
+            if "unable" not in fields:
+                return fields, data
+            why = fields["unable"]
         self.socket.close()
-        self.process.mourn()
+        self.process.end(why)
+        return None
 
 
 class _Process:
@@ -143,54 +156,58 @@ class _Process:
 
     def __init__(self, lines: int, settings: str, stopping: threading.Event) -> None:
         pairs = [socket.socketpair() for _ in range(lines)]
+        heard, self.lifeline = socket.socketpair()
         theirs = [other.fileno() for _, other in pairs]
         try:
             self.child = subprocess.Popen(
-                [sys.executable, "-c", START, json.dumps(sys.path), settings, json.dumps(theirs)],
-                stdin=subprocess.PIPE,
+                [
+                    *(sys.executable, "-P", "-c", START, json.dumps(sys.path)),
+                    *(settings, json.dumps(theirs), str(heard.fileno())),
+                ],
+                stdin=subprocess.DEVNULL,  # nobody is to be asked for a password there
                 stdout=subprocess.DEVNULL,
-                bufsize=0,
-                pass_fds=theirs,
+                pass_fds=[*theirs, heard.fileno()],
                 start_new_session=True,  # Ctrl-C is for the run, which ends its processes itself
             )
         except OSError:
-            for ours, _ in pairs:
-                ours.close()
+            for each in (*(ours for ours, _ in pairs), self.lifeline):
+                each.close()
             raise
         finally:
-            for _, other in pairs:
-                other.close()
+            for each in (*(other for _, other in pairs), heard):
+                each.close()
         self.lines = [_Line(self, ours) for ours, _ in pairs]
         self.stopping = stopping
-        self.told = False
-        self.mourned = False
-        self.ended = False
+        self.told = self.ended = False
+        self.changing = threading.Lock()
 
     def heed(self) -> None:
         """Pass on that no broken network is to be waited for any more, once."""
-        if self.stopping.is_set() and not self.told and not self.ended:
-            self.told = True
-            assert self.child.stdin is not None
-            with contextlib.suppress(BrokenPipeError):  # it has ended, as its lines will show
-                self.child.stdin.write(b"s")
+        with self.changing:
+            if self.stopping.is_set() and not self.told and not self.ended:
+                self.told = True
+                with contextlib.suppress(ConnectionError):  # it has ended, as its lines will show
+                    self.lifeline.send(b"s")
 
-    def mourn(self) -> None:
-        """Say, once, that the process has ended without being asked to: then this one reads what it would have."""
-        if not self.mourned and not self.ended:
-            self.mourned = True
-            logger.warning("a process that reads from S3 has ended (exit code %s); going on without", self.child.wait())
+    def end(self, why: str = "") -> None:
+        """Kill it. Who waits for an answer finds the line at its end, and then reads for himself.
 
-    def end(self) -> None:
-        """Kill it. Who waits for an answer finds the line at its end."""
-        self.ended = True
-        self.child.kill()
-        self.child.wait()
-        assert self.child.stdin is not None
-        self.child.stdin.close()
+        Args:
+            why: what is wrong with it, where nobody wanted its end.
+        """
+        with self.changing:
+            if self.ended:
+                return
+            self.ended = True
+            self.child.kill()
+            code = self.child.wait()
+            self.lifeline.close()
+        if why:
+            logger.warning("a process that reads from S3 is lost (%s, exit code %s); going on without", why, code)
 
 
 def serve() -> None:
-    """The process: answer on every line until the parent lets go of stdin, by closing it or by dying."""
+    """The process: answer on every line until the parent lets go of the lifeline, by closing it or by dying."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     settings, descriptors = json.loads(sys.argv[2]), json.loads(sys.argv[3])
     stopping = threading.Event()
@@ -202,18 +219,24 @@ def serve() -> None:
     for descriptor in descriptors:
         line = socket.socket(fileno=descriptor)
         threading.Thread(target=_answer, args=(line, client, patience), daemon=True).start()
-    while sys.stdin.buffer.read(1):
-        stopping.set()
+    with socket.socket(fileno=int(sys.argv[4])) as lifeline:
+        while lifeline.recv(1):
+            stopping.set()
     os._exit(0)
 
 
 def _answer(line: socket.socket, client: S3Client, patience: aws.Patience) -> None:
-    """Answer what is asked on a line. It is closed in the end, also by a bug, or somebody would wait for ever."""
+    """Answer what is asked on a line, for as long as there is somebody at its other end."""
     with line, contextlib.suppress(EOFError, ConnectionError):
         _send(line, {})
         while True:
             request, _ = _receive(line)
-            _send(line, *_read(client, patience, **request))
+            try:
+                answer = _read(client, patience, **request)
+            # A bug, or credentials that want a person: the parent meets the same when it reads for itself.
+            except Exception as error:
+                answer = {"unable": f"{type(error).__name__}: {error}"}, b""
+            _send(line, *answer)
 
 
 def _read(client: S3Client, patience: aws.Patience, bucket: str, key: str) -> Message:

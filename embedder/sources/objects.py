@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -63,12 +64,12 @@ def _body(body: Any, size: int) -> bytes:
         TimeoutError: it comes more slowly. A timeout of the socket does not see that: something always comes.
     """
     until = time.monotonic() + aws.READ_TIMEOUT + size / SLOWEST
-    data = bytearray()
+    data = io.BytesIO()  # which hands out its bytes without copying them
     with body as stream:  # the response of urllib3, which gives what has come where botocore's would wait for more
         while part := stream.read1(1 << 20):
-            data += part
+            data.write(part)
             if time.monotonic() > until:
                 raise TimeoutError(f"fewer than {SLOWEST} bytes came in a second")
-    if len(data) != size:
-        raise ConnectionError(f"the body ended after {len(data)} of its {size} bytes")
-    return bytes(data)
+    if data.tell() != size:
+        raise ConnectionError(f"the body ended after {data.tell()} of its {size} bytes")
+    return data.getvalue()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,26 @@ def test_a_share_of_a_machine(tmp_path: Path) -> None:
         with sharing(1000):
             assert usable_cores(tmp_path) == SEEN, "no more than there are"
     assert usable_cores(tmp_path) == SEEN
+
+
+def test_a_share_is_one_run_s_and_not_its_neighbour_s(tmp_path: Path) -> None:
+    """Two runs in two threads, of which the first to begin is the first to end."""
+    both_in, first_out = threading.Barrier(2), threading.Event()
+
+    def first() -> int:
+        with sharing(1):
+            both_in.wait(10)
+            found = usable_cores(tmp_path)
+        first_out.set()
+        return found
+
+    def second() -> tuple[int, int]:
+        with sharing(None):
+            both_in.wait(10)
+            found = usable_cores(tmp_path)
+            first_out.wait(10)
+        return found, usable_cores(tmp_path)
+
+    with ThreadPoolExecutor(2) as executor:
+        one, other = executor.submit(first), executor.submit(second)
+        assert (one.result(), other.result()) == (1, (SEEN, SEEN))

@@ -79,6 +79,7 @@ RESET = Fault(reset=True)
 BLACK_HOLE = Fault(hang=True)
 SLOW_DOWN = Fault(answer=_aws_error(503, "SlowDown"))
 DENIED = Fault(answer=_aws_error(403, "AccessDenied"))
+EXPIRED = Fault(answer=_aws_error(400, "ExpiredToken"))
 THROTTLED = Fault(answer=_aws_error(400, "ProvisionedThroughputExceededException"))
 UNPROCESSED = Fault(answer=_nothing_taken)
 """For BatchWriteItem and BatchGetItem alone: all of the batch is handed back."""

@@ -81,6 +81,8 @@ def outlast(network: Network, of: str, kind: str, seconds: int, *, fetchers: int
     assert network.proxies[of].spoilt.total() > 0
     assert world.encoded() == COUNT, "a picture was encoded twice"
     assert network.reads() == [1] * COUNT, "an object was read twice"
+    assert world.fetched() == (COUNT if fetchers else 0)
+    assert "is lost" not in found.stderr
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,8 @@ def test_an_outage_without_end_ends_the_run_with_all_that_was_finished(
     assert len(world.vectors()) == report["embedded"]
     if of == "s3":
         assert world.encoded() == report["embedded"], "what had been read was finished"
+    assert (world.fetched() > 0) == (fetchers > 0)
+    assert "is lost" not in found.stderr
     again = world.run()
     assert (again.returncode, again.report["skipped"]) == (0, report["embedded"])
     assert len(world.vectors()) == COUNT

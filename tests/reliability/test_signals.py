@@ -102,6 +102,7 @@ def test_while_s3_hangs(tmp_path: Path, s3_moto: S3, dynamodb: DynamoDB, fetcher
         proxy.choose = always(BLACK_HOLE, only=OBJECT)
         found = stopped(world, process)
         assert found.report["embedded"] == world.encoded() == len(world.vectors())
+        assert (world.fetched() > 0) == (fetchers > 0)
         proxy.choose = fault_proxy.well
         goes_on(world, 60, skipped=found.report["embedded"])
 

@@ -75,6 +75,8 @@ def test_soak(tmp_path: Path, s3_moto: S3, dynamodb: DynamoDB, count: int) -> No
     faults += f", {spoilt['DynamoDB']} of {spoilt['DynamoDB'] + table.passed.total()} to DynamoDB"
     print(f"{count} images in {report['seconds']} s; {faults}")
     assert found.returncode == 0, found.stderr
+    assert world.fetched() > 0.9 * count
+    assert "is lost" not in found.stderr
     assert balanced(report)
     assert (report["images"], report["failed"]) == (count, -(-count // BAD_EVERY))
     assert all(cause.startswith("decode: ") for cause in report["failures_by_cause"])

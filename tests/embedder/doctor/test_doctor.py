@@ -156,8 +156,8 @@ class TestThisMachine:
         (tmp_path / "memory.max").write_text("max\n")
         assert machine.memory_limit(tmp_path)[1] == "in the machine"
         monkeypatch.setattr(machine, "memory_limit", lambda: (512 << 20, "in the container"))
-        assert machine.memory(None).status == "warning"
-        assert machine.descriptors(1_000_000).status == "warning"
+        assert machine.memory(None, 0).status == "warning"
+        assert machine.descriptors(1_000_000, 0).status == "warning"
         assert machine.shared_memory(tmp_path / "none").status == "warning"
 
 

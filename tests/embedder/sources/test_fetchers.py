@@ -12,15 +12,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from embedder import sources
 from embedder.errors import ConfigurationError, ImageError, TransientError
 from embedder.records import Reference
+from embedder.sources import DENIED
 from embedder.sources import bucket as bucket_module
 from embedder.sources.bucket import S3Reader
 from embedder.sources.fetchers import Fetchers
+from embedder.sources.objects import get_object
 from tests.cli import ROOT
 from tests.embedder.conftest import UseEnvironment
 from tests.parts import fault_proxy
@@ -67,16 +72,14 @@ def test_bytes_and_etags_are_those_of_the_object(bucket: S3, open_fetchers: Open
 
 def test_who_finds_no_line_free_reads_for_itself(moto_bucket: S3, open_fetchers: Open) -> None:
     moto_bucket.put({"1.jpg": b"x"})
-    with fault_proxy.before(moto_bucket.endpoint) as proxy, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
-        fetchers = open_fetchers(processes=1, lines=1)
-        proxy.latency = 1
-        with ThreadPoolExecutor(1) as executor:
-            slow = executor.submit(fetchers.get, moto_bucket.bucket, "1.jpg")
-            while not fetchers.free.empty():
-                time.sleep(0.01)
-            assert fetchers.get(moto_bucket.bucket, "1.jpg") is None
-            assert slow.result() is not None
+    fetchers = open_fetchers(processes=1, lines=2)
+    line = fetchers.free.get()
+    assert fetchers.get(moto_bucket.bucket, "1.jpg") is not None
+    other = fetchers.free.get()
+    assert fetchers.get(moto_bucket.bucket, "1.jpg") is None
+    fetchers.free.put(line)
+    fetchers.free.put(other)
+    assert fetchers.get(moto_bucket.bucket, "1.jpg") is not None
     assert open_fetchers(processes=0).get(moto_bucket.bucket, "1.jpg") is None
 
 
@@ -89,6 +92,19 @@ def test_errors_cross_as_they_are(moto_bucket: S3, open_fetchers: Open) -> None:
         fetchers.get("not-there-at-all", "1.jpg")
     moto_bucket.put({"1.jpg": b"x"})
     assert fetchers.get(moto_bucket.bucket, "1.jpg") is not None, "an error costs the line nothing"
+
+
+def test_refusals_keep_their_meaning(moto_bucket: S3, use_environment: UseEnvironment, open_fetchers: Open) -> None:
+    with fault_proxy.before(moto_bucket.endpoint) as proxy:
+        use_environment({"AWS_ENDPOINT_URL_S3": proxy.endpoint})
+        fetchers = open_fetchers(processes=1)
+        proxy.choose = always(fault_proxy.DENIED)
+        with pytest.raises(ImageError, match="access denied") as caught:
+            fetchers.get(moto_bucket.bucket, "1.jpg")
+        proxy.choose = always(fault_proxy.EXPIRED)
+        with pytest.raises(ConfigurationError, match="does not accept these AWS credentials"):
+            fetchers.get(moto_bucket.bucket, "1.jpg")
+    assert caught.value.error == DENIED
 
 
 def test_what_is_cut_is_read_again_and_what_never_comes_is_passing(
@@ -135,9 +151,41 @@ def test_a_process_that_dies_costs_nothing_but_itself(
     assert sum(each is None for each in found) == 2, "each of its lines is tried once, and then its caller reads"
     assert [each[0] for each in found if each] == [b"x"] * 6
     assert [each.getMessage() for each in caplog.records] == [
-        "a process that reads from S3 has ended (exit code -9); going on without"
+        "a process that reads from S3 is lost (it has ended, exit code -9); going on without"
     ]
     assert psutil.pid_exists(second)
+
+
+ASKING = """
+[profile asking]
+credential_process = sh -c 'read -r code && exit 1'
+"""
+EXPIRED = """
+[profile expired]
+credential_process = echo '{"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c", \
+"Expiration": "2001-01-01T00:00:00Z"}'
+"""
+
+
+@pytest.mark.parametrize("profile", ["asking", "expired"])
+def test_credentials_that_want_somebody_are_left_to_the_caller(
+    moto_bucket: S3,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    open_fetchers: Open,
+    caplog: pytest.LogCaptureFixture,
+    profile: str,
+) -> None:
+    """A process that is asked for what it has not, or meets an error that nobody expects, holds nobody up."""
+    (tmp_path / "config").write_text((ASKING + EXPIRED).replace("\\\n", ""))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", profile)
+    fetchers = open_fetchers(processes=1, lines=2)
+    with caplog.at_level(logging.WARNING, "embedder"):
+        assert [fetchers.get(moto_bucket.bucket, "1.jpg") for _ in range(3)] == [None] * 3
+    assert [each.getMessage().partition(" (")[0] for each in caplog.records] == ["a process that reads from S3 is lost"]
 
 
 def test_without_credentials_the_caller_reads_and_raises(
@@ -181,11 +229,21 @@ def test_closing_does_not_wait_for_a_black_hole(
         proxy.choose = always(BLACK_HOLE)
         with ThreadPoolExecutor(1) as executor:
             asked = executor.submit(fetchers.get, moto_bucket.bucket, "1.jpg")
-            while not fetchers.free.empty():
+            deadline = time.monotonic() + 10
+            while not proxy.spoilt.total():
+                assert time.monotonic() < deadline
                 time.sleep(0.01)
             fetchers.close()
             with pytest.raises(RuntimeError, match="the run has ended meanwhile"):
                 asked.result(timeout=10)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; nobody may be there to bury one that has ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 LEFT_BEHIND = """
@@ -206,7 +264,7 @@ def test_processes_end_with_one_that_is_killed() -> None:
         parent.kill()
     assert len(pids) == 2
     deadline = time.monotonic() + 10
-    while any(map(psutil.pid_exists, pids)):
+    while any(map(alive, pids)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -215,7 +273,7 @@ def test_processes_end_with_one_that_is_killed() -> None:
 def reader(monkeypatch: pytest.MonkeyPatch, moto_bucket: S3) -> Iterator[S3Reader]:
     """A reader of a machine with six cores, which reads three objects itself."""
     del moto_bucket
-    monkeypatch.setattr(bucket_module, "usable_cores", lambda: 6)
+    monkeypatch.setattr(sources, "usable_cores", lambda: 6)
     monkeypatch.setattr(bucket_module, "FETCHERS_FROM", 3)
     found = S3Reader(threading.Event())
     yield found
@@ -227,19 +285,30 @@ def reader(monkeypatch: pytest.MonkeyPatch, moto_bucket: S3) -> Iterator[S3Reade
 )
 @pytest.mark.usefixtures("moto_bucket")
 def test_processes_for_a_machine(monkeypatch: pytest.MonkeyPatch, cores: int, processes: int, readers: int) -> None:
-    monkeypatch.setattr(bucket_module, "usable_cores", lambda: cores)
+    monkeypatch.setattr(sources, "usable_cores", lambda: cores)
     found = S3Reader(threading.Event())
     assert (found.fetchers.processes, found.readers) == (processes, readers)
 
 
-def test_a_reader_starts_processes_once_it_pays(moto_bucket: S3, reader: S3Reader) -> None:
+def test_a_reader_starts_processes_once_it_pays(
+    moto_bucket: S3, reader: S3Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     moto_bucket.put({f"{number}.jpg": str(number).encode() for number in range(8)})
-    started = []
+    own: list[str] = []
+
+    def get_here(*arguments: Any) -> tuple[bytes, str]:
+        own.append(arguments[-1])
+        return get_object(*arguments)
+
+    monkeypatch.setattr(bucket_module, "get_object", get_here)
     for number in range(8):
         assert reader.read(reference(moto_bucket, f"{number}.jpg")).data == str(number).encode()
-        started.append(len(reader.fetchers.started))
-    assert started == [0, 0, 0, 2, 2, 2, 2, 2]
+    assert own == ["0.jpg", "1.jpg", "2.jpg"]
+    assert len(reader.fetchers.started) == 2
     assert reader.readers == 32
+    reader.close()
+    assert reader.read(reference(moto_bucket, "7.jpg")).data == b"7"
+    assert own[3:] == ["7.jpg"]
 
 
 def test_what_an_error_means_is_weighed_over_all_processes(
