@@ -92,7 +92,7 @@ def run(
     model = find_model(chosen.model)
     weights = find_weights(chosen.weights, model)
     identity = fingerprint(model, weights.digest, chosen.dtype, normalize=chosen.normalize)
-    if part and not chosen.recompute and (report := _earlier_report(part, store, identity)):
+    if part and not chosen.recompute and (report := _earlier_report(part, chosen, store, identity)):
         logger.info("shard %s is done already: its report stands, and nothing is left to do", shard)
         with _failures_file(chosen.failures) as file:
             if file:
@@ -131,9 +131,9 @@ def _find_part(source: str, shard: int, stop: Stop) -> RunShard | None:
     return find_run_shard(source, shard, stopping=stop.event)
 
 
-def _earlier_report(part: RunShard, store: str, identity: str) -> Report | None:
+def _earlier_report(part: RunShard, options: RunOptions, store: str, identity: str) -> Report | None:
     """The report of an attempt that finished this shard with the same model into the same store."""
-    found = part.finished()
+    found = part.finished(options)
     report = Report.from_json(found) if found else None
     return report if report and (report.store, report.fingerprint) == (store, identity) else None
 

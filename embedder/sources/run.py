@@ -10,7 +10,7 @@ from embedder.config import RunOptions
 from embedder.errors import ConfigurationError
 from embedder.sources import S3_SCHEME
 from embedder.sources.bucket import S3Reader, split_uri
-from embedder.sources.shard import ShardSource, s3_shard
+from embedder.sources.shard import ShardSource, check_options, s3_shard
 from submitter.manifest import Run, RunLocation
 
 
@@ -40,8 +40,13 @@ class RunShard:
         """
         return s3_shard(self.reader, self.location.bucket, self.location.shard_key(self.number), options)
 
-    def finished(self) -> dict[str, Any] | None:
-        """Return the report of an earlier attempt that finished this shard; one that is damaged does not count."""
+    def finished(self, options: RunOptions) -> dict[str, Any] | None:
+        """Return the report of an earlier attempt that finished this shard; one that is damaged does not count.
+
+        Raises:
+            ConfigurationError: an option does not go with a part of the images, finished or not.
+        """
+        check_options(f"s3://{self.location.bucket}/{self.location.shard_key(self.number)}", options)
         data = self.reader.find(self.location.bucket, self.location.report_key(self.number))
         try:
             found = json.loads(data or b"")

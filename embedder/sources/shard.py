@@ -35,14 +35,7 @@ class ShardSource:
         options: RunOptions,
         open_reader: Callable[[], S3Reader],
     ) -> None:
-        if options.image_id == "stem":
-            raise ConfigurationError(
-                f"--image-id stem is not possible for {name}: another shard may hold the same names; use key or uri"
-            )
-        if options.prune:
-            raise ConfigurationError(
-                f"--prune is not possible for {name}, which is a part of the images; name a folder or a prefix"
-            )
+        check_options(name, options)
         self.name = name
         self.entries = entries
         self.locate = locate
@@ -81,6 +74,22 @@ class ShardSource:
     def close(self) -> None:
         if self.reader:
             self.reader.close()
+
+
+def check_options(name: str, options: RunOptions) -> None:
+    """Refuse what cannot be asked of a part of the images.
+
+    Raises:
+        ConfigurationError: it is asked for.
+    """
+    if options.image_id == "stem":
+        raise ConfigurationError(
+            f"--image-id stem is not possible for {name}: another shard may hold the same names; use key or uri"
+        )
+    if options.prune:
+        raise ConfigurationError(
+            f"--prune is not possible for {name}, which is a part of the images; name a folder or a prefix"
+        )
 
 
 def local_shard(path: Path, options: RunOptions, stopping: threading.Event) -> ShardSource:

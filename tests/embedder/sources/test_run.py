@@ -227,6 +227,9 @@ def test_an_option_that_this_version_does_not_know_is_refused(submitted: Submitt
 def test_what_needs_all_images_is_refused_for_a_part_of_them(submitted: Submitted, option: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=r"is not possible for .*manifests"):
         submitted.work(0, **option)
+    submitted.work(0)
+    with pytest.raises(ConfigurationError, match=r"is not possible for .*manifests"):
+        submitted.work(0, **option)
 
 
 @pytest.mark.usefixtures("table")
