@@ -63,16 +63,15 @@ class Fetchers:
 
     def start(self) -> None:
         """Start the processes and wait until they can be asked; where that is not possible, do without them."""
-        settings = json.dumps({"patience": self.patience})
         with self.changing:
             try:
                 while len(self.started) < self.processes and not self.closed:
-                    self.started.append(_Process(self.lines, settings, self.stopping))
+                    self.started.append(_Process(self.lines, self.patience, self.stopping))
             except OSError as error:
                 logger.warning("a process that reads from S3 cannot be started: %s", error.strerror)
             lines = [line for process in self.started for line in process.lines]
         for line in lines:
-            if line.is_ready():
+            if line.ask(None) is not None:
                 self._put(line)
 
     def get(self, bucket: str, key: str) -> tuple[bytes, str] | None:
@@ -124,15 +123,12 @@ class _Line:
         self.process = process
         self.socket = ours
 
-    def is_ready(self) -> bool:
-        """Wait for the first word from the other end; false where there is none to come."""
-        return self._exchange(None) is not None
+    def ask(self, request: dict[str, Any] | None) -> Message | None:
+        """Send a request and return the answer; None where the process cannot give one, which is its end.
 
-    def ask(self, request: dict[str, Any]) -> Message | None:
-        """Send a request and return the answer; None where the process cannot give one, which is its end."""
-        return self._exchange(request)
-
-    def _exchange(self, request: dict[str, Any] | None) -> Message | None:
+        Args:
+            request: None for the first word, which says without being asked that the process is ready.
+        """
         try:
             if request is not None:
                 _send(self.socket, request)
@@ -154,16 +150,14 @@ class _Line:
 class _Process:
     """A process that reads objects, with a thread for each line to it."""
 
-    def __init__(self, lines: int, settings: str, stopping: threading.Event) -> None:
+    def __init__(self, lines: int, patience: float, stopping: threading.Event) -> None:
         pairs = [socket.socketpair() for _ in range(lines)]
         heard, self.lifeline = socket.socketpair()
         theirs = [other.fileno() for _, other in pairs]
+        settings = json.dumps({"patience": patience, "lines": theirs, "lifeline": heard.fileno()})
         try:
             self.child = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-c", START, json.dumps(sys.path)),
-                    *(settings, json.dumps(theirs), str(heard.fileno())),
-                ],
+                [sys.executable, "-P", "-c", START, json.dumps(sys.path), settings],
                 stdin=subprocess.DEVNULL,  # nobody is to be asked for a password there
                 stdout=subprocess.DEVNULL,
                 pass_fds=[*theirs, heard.fileno()],
@@ -209,17 +203,17 @@ class _Process:
 def serve() -> None:
     """The process: answer on every line until the parent lets go of the lifeline, by closing it or by dying."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    settings, descriptors = json.loads(sys.argv[2]), json.loads(sys.argv[3])
+    settings = json.loads(sys.argv[2])
     stopping = threading.Event()
     try:
-        client = aws.s3_client(len(descriptors))
+        client = aws.s3_client(len(settings["lines"]))
     except EmbedderError as error:
         sys.exit(str(error))  # the parent, which reads for itself then, will meet and raise it
     patience = aws.Patience(stopping, settings["patience"])
-    for descriptor in descriptors:
+    for descriptor in settings["lines"]:
         line = socket.socket(fileno=descriptor)
         threading.Thread(target=_answer, args=(line, client, patience), daemon=True).start()
-    with socket.socket(fileno=int(sys.argv[4])) as lifeline:
+    with socket.socket(fileno=settings["lifeline"]) as lifeline:
         while lifeline.recv(1):
             stopping.set()
     os._exit(0)
