@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from embedder.errors import ConfigurationError, EmbedderError, TransientError
-    from embedder.reader import read, read_batches
-    from embedder.report import Report
-    from embedder.runner import Progress, embed
+    from embedder.pipeline.report import Report
+    from embedder.pipeline.session import Progress, embed
+    from embedder.vectors.reader import read, read_batches
 
 __all__ = [
     "ConfigurationError",
@@ -33,12 +33,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "ConfigurationError": "errors",
     "EmbedderError": "errors",
-    "Progress": "runner",
-    "Report": "report",
+    "Progress": "pipeline.session",
+    "Report": "pipeline.report",
     "TransientError": "errors",
-    "embed": "runner",
-    "read": "reader",
-    "read_batches": "reader",
+    "embed": "pipeline.session",
+    "read": "vectors.reader",
+    "read_batches": "vectors.reader",
 }
 
 

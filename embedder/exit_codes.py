@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from embedder.config import FailureLimit
 from embedder.errors import EmbedderError, TransientError
-from embedder.stop import Stop
+from embedder.pipeline.stopping import Stop
 
 if TYPE_CHECKING:
-    from embedder.ledger import Ledger  # which needs numpy, and --help imports this file
+    from embedder.pipeline.ledger import Ledger  # which needs numpy, and --help imports this file
 
 DONE = 0
 BUG = 1

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from embedder.cores import processor
+from embedder.system.cores import processor
 from scripts.bench_servers import Servers
 from tests.photographs import write_photos
 from tests.seeded_weights import write_resnet18

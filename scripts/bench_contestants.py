@@ -103,11 +103,11 @@ def textbook(paths: list[Path], weights: Path, clock: Clock) -> None:
 def decode(paths: list[Path], _weights: Path, clock: Clock) -> None:
     """Our decoding alone, in a process for each core as a run does it."""
     from embedder.config import DEFAULT_MAX_PIXELS
-    from embedder.cores import usable_cores
-    from embedder.isolation import IsolatedDecoder
-    from embedder.models import find_model
-    from embedder.parallel import Budget, parallel_map
-    from embedder.pipeline import DECODED_BYTES
+    from embedder.decoding.processes import IsolatedDecoder
+    from embedder.models.catalog import find_model
+    from embedder.pipeline.stages import DECODED_BYTES
+    from embedder.system.cores import usable_cores
+    from embedder.system.threads import Budget, parallel_map
 
     reserve = Budget(DECODED_BYTES).reserve
     decoder = IsolatedDecoder(find_model("resnet18").preprocessing, max_pixels=DEFAULT_MAX_PIXELS, reserve=reserve)
@@ -126,8 +126,8 @@ def encode(engine: str) -> Callable[[list[Path], Path, Clock], None]:
 
     def contest(paths: list[Path], weights: Path, clock: Clock) -> None:
         from embedder.config import DEFAULT_MAX_PIXELS
-        from embedder.decode import Decoder
-        from embedder.parallel import parallel_map
+        from embedder.decoding.decoder import Decoder
+        from embedder.system.threads import parallel_map
 
         clock.images = 0
         opened, preprocessing = _open(engine, weights)
@@ -147,8 +147,8 @@ def encode(engine: str) -> Callable[[list[Path], Path, Clock], None]:
 
 def _open(engine: str, weights: Path) -> tuple[Encoder, Any]:
     from embedder.encoders.choice import open_encoder
-    from embedder.models import find_model
-    from embedder.weights import find_weights
+    from embedder.models.catalog import find_model
+    from embedder.models.weights import find_weights
 
     model = find_model("resnet18")
     return open_encoder(model, find_weights(str(weights), model), engine=engine, device="auto"), model.preprocessing

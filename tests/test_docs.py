@@ -18,8 +18,8 @@ import pytest
 
 import embedder
 from embedder import cli, config, exit_codes
+from embedder.pipeline.report import Report
 from embedder.records import Failure
-from embedder.report import Report
 from embedder.stores import dynamodb, sqlite
 from submitter import cli as submitter_cli
 from submitter import config as submitter_config

@@ -42,9 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     store = arguments.store or config.text_from_environment("store")
     shard = config.shard_index()
 
-    from embedder.cores import sharing
     from embedder.doctor import Result, examine
     from embedder.doctor.plan import checks
+    from embedder.system.cores import sharing
 
     results: list[Result] = []
     with sharing(options.cores):

@@ -15,7 +15,7 @@ from embedder.commands import add_selection, add_store, printable
 from embedder.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from embedder.duplicates import Group
+    from embedder.vectors.duplicates import Group
 
 SHOWN_GROUPS = 20
 """Groups of the table that is printed without --json and --csv."""
@@ -46,8 +46,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Search, print or write, and return the exit code."""
-    from embedder.duplicates import check_threshold, find_duplicates
     from embedder.stores import open_store
+    from embedder.vectors.duplicates import check_threshold, find_duplicates
 
     check_threshold(arguments.threshold)
     if arguments.csv is not None and not arguments.csv.parent.is_dir():
@@ -85,7 +85,7 @@ def _print_table(groups: Sequence[Group]) -> None:
 
 
 def _write_csv(path: Path, groups: Sequence[Group]) -> None:
-    from embedder.atomic import writing
+    from embedder.system.atomic import writing
 
     with writing(path, "--csv") as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

@@ -39,10 +39,10 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the page and return the exit code."""
-    from embedder.duplicates import check_threshold
-    from embedder.gallery import make_gallery
     from embedder.pages import check_page
+    from embedder.pages.collection import make_gallery
     from embedder.stores import open_store
+    from embedder.vectors.duplicates import check_threshold
 
     check_threshold(arguments.threshold)
     check_page(arguments.html)

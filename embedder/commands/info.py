@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Count, print, and return the exit code."""
-    from embedder.inventory import describe
+    from embedder.vectors.summary import describe
 
     inventory = describe(arguments.store)
     print(json.dumps(inventory.as_json()) if arguments.json else inventory.summary())

@@ -45,8 +45,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read vectors, write or show them, and return the exit code."""
-    from embedder.export import check_target, write_vectors
-    from embedder.reader import read
+    from embedder.vectors.export import check_target, write_vectors
+    from embedder.vectors.reader import read
 
     ids = _asked_ids(arguments)
     out = None
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _transfer(arguments: argparse.Namespace, ids: list[str] | None) -> int:
     """Put vectors into an index instead of a file, and return the exit code."""
-    from embedder.vector_index import LONGEST_KEY, transfer
+    from embedder.vectors.s3_vectors import LONGEST_KEY, transfer
 
     done = transfer(arguments.store, arguments.out, ids, prefix=arguments.prefix, fingerprint=arguments.fingerprint)
     print(f"{done.written:,} vectors put, {done.kept:,} there already, in {arguments.out}", file=sys.stderr)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from embedder import config, exit_codes, logs
 from embedder.errors import ConfigurationError, EmbedderError
-from embedder.signals import listening
-from embedder.stop import Stop
+from embedder.pipeline.signals import listening
+from embedder.pipeline.stopping import Stop
 
 if TYPE_CHECKING:
-    from embedder.progress import AnyProgress
-    from embedder.report import Report
+    from embedder.pipeline.progress import AnyProgress
+    from embedder.pipeline.report import Report
 
 EXAMPLES = """examples:
   embedder run photos/
@@ -95,14 +95,14 @@ def _run(arguments: argparse.Namespace, stop: Stop, ending: Ending) -> int:
     options = [given, config.options_from_environment()]
     shard = config.shard_index()
 
-    from embedder import runner
-    from embedder.progress import open_progress
+    from embedder.pipeline import session
+    from embedder.pipeline.progress import open_progress
 
     progress = ending.progress = open_progress(
         quiet=ending.quiet, as_json=ending.log_is_json, deployment=config.deployment()
     )
     try:
-        report = runner.run(source, store, options, progress=progress, begun=ending.begun, stop=stop, shard=shard)
+        report = session.run(source, store, options, progress=progress, begun=ending.begun, stop=stop, shard=shard)
     except BaseException:
         progress.close(None)
         raise

@@ -14,8 +14,8 @@ from embedder.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from embedder.records import Vectors
-    from embedder.search import Match
     from embedder.stores import Store
+    from embedder.vectors.search import Match
 
 EXAMPLES = """examples:
   embedder similar vectors.db cats/1.jpg
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _search(store: Store, arguments: argparse.Namespace) -> tuple[list[Match], bool]:
     """The matches, and whether the query is one of the stored images."""
-    from embedder.search import nearest, nearest_to_stored
+    from embedder.vectors.search import nearest, nearest_to_stored
 
     narrowed = {"fingerprint": arguments.fingerprint, "prefix": arguments.prefix}
     found = nearest_to_stored(store, arguments.query, arguments.k, **narrowed)
@@ -97,7 +97,7 @@ def _embedded(store: Store, arguments: argparse.Namespace) -> Vectors:
         raise ConfigurationError(
             f"{query!r} is neither an id in {arguments.store} nor a file; embedder read lists the ids"
         )
-    from embedder.query import embed_query, stored_fingerprint  # loads no model yet
+    from embedder.vectors.query import embed_query, stored_fingerprint  # loads no model yet
 
     return embed_query(
         query,

@@ -9,9 +9,9 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from embedder import aws
 from embedder.doctor import Finding, ok, skipped
 from embedder.errors import ConfigurationError, TransientError
+from embedder.system import aws
 
 WARN_SECONDS, MOST_SECONDS = 60, 300
 """AWS refuses signatures that are five minutes off; S3 is more patient."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from embedder.config import cache_folder
 from embedder.doctor import Finding, ok, skipped
 from embedder.doctor.machine import size
-from embedder.temporary import find_folder
+from embedder.system.temporary import find_folder
 
 FULL_BYTES = 64 << 20
 LEAST_BYTES = 1 << 30

@@ -7,8 +7,8 @@ import resource
 import shutil
 from pathlib import Path
 
-from embedder.cores import CGROUP, cpu_quota, usable_cores
 from embedder.doctor import Finding, ok
+from embedder.system.cores import CGROUP, cpu_quota, usable_cores
 
 SHARED_MEMORY = Path("/dev/shm")
 

@@ -8,8 +8,8 @@ from embedder.config import RunOptions
 from embedder.doctor import Finding, ok, skipped
 from embedder.encoders import Encoder
 from embedder.errors import ConfigurationError
-from embedder.models import Model, fingerprint
-from embedder.weights import DEFAULT, DIGITS, RANDOM, Weights, find_weights, published_path, sha256
+from embedder.models.catalog import Model, fingerprint
+from embedder.models.weights import DEFAULT, DIGITS, RANDOM, Weights, find_weights, published_path, sha256
 
 
 class ModelExam:

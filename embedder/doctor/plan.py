@@ -9,7 +9,7 @@ from embedder.config import RunOptions
 from embedder.doctor import Check, Finding, disk, machine, programs
 from embedder.doctor.model import ModelExam
 from embedder.errors import EmbedderError
-from embedder.models import find_model
+from embedder.models.catalog import find_model
 from embedder.sources import S3_SCHEME, fetching_processes
 from embedder.stores import DYNAMODB_SCHEME
 
@@ -71,10 +71,10 @@ def _raise(error: EmbedderError) -> Finding:
 def _cloud(
     source: str | None, store: str | None, options: RunOptions, exam: ModelExam, shard: int, *, default_table: bool
 ) -> Iterator[Check]:
-    from embedder import aws
     from embedder.doctor.account import AccountExam, Clock
     from embedder.doctor.source import SourceExam
     from embedder.doctor.store import TableExam
+    from embedder.system import aws
 
     clock = Clock()
     try:

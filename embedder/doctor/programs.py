@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 from PIL import Image, features
 
-from embedder.decode import Decoder
+from embedder.decoding.decoder import Decoder
 from embedder.doctor import Finding, ok
-from embedder.models import Preprocessing
+from embedder.models.catalog import Preprocessing
 
 LEAST = {"torch": (2, 6), "torchvision": (0, 21), "pillow": (11, 3), "numpy": (1, 26), "boto3": (1, 36)}
 CODECS = {"jpg": "JPEG", "webp": "WEBP", "avif": "AVIF", "jpg_2000": "JPEG2000", "libtiff": "TIFF", "zlib": "PNG"}

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from embedder import aws
 from embedder.config import RunOptions
-from embedder.decode import Decoder
+from embedder.decoding.decoder import Decoder
 from embedder.doctor import Finding, ok, skipped
 from embedder.doctor.account import Clock
 from embedder.errors import ConfigurationError, ImageError
-from embedder.models import Model
+from embedder.models.catalog import Model
 from embedder.records import Reference
 from embedder.sources import S3_SCHEME, Source, open_source
+from embedder.system import aws
 
 if TYPE_CHECKING:
     from embedder.sources.run import RunShard

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from embedder import aws
 from embedder.config import RunOptions
 from embedder.doctor import Finding, ok, skipped
 from embedder.doctor.account import Clock
@@ -15,6 +14,7 @@ from embedder.doctor.source import at_once
 from embedder.errors import ConfigurationError
 from embedder.records import VectorInfo
 from embedder.stores import open_store
+from embedder.system import aws
 
 if TYPE_CHECKING:
     from embedder.stores.dynamodb import DynamoDBStore

@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from embedder.atomic import replacing
-from embedder.cores import processor, usable_cores
 from embedder.encoders import Encoder
 from embedder.encoders.prepared import Prepared
 from embedder.errors import ConfigurationError, EmbedderError
-from embedder.models import Model
-from embedder.parallel import parallel_map
+from embedder.models.catalog import Model
+from embedder.models.weights import Weights
 from embedder.records import Pixels, Vectors
-from embedder.weights import Weights
+from embedder.system.atomic import replacing
+from embedder.system.cores import processor, usable_cores
+from embedder.system.threads import parallel_map
 
 logger = logging.getLogger("embedder")
 

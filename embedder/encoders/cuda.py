@@ -15,9 +15,9 @@ import torch
 
 from embedder.encoders.pytorch import NormalizedBackbone, folded
 from embedder.errors import ConfigurationError
-from embedder.models import Model
+from embedder.models.catalog import Model
+from embedder.models.weights import Weights
 from embedder.records import Pixels, Vectors
-from embedder.weights import Weights
 
 logger = logging.getLogger("embedder")
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from embedder.cores import usable_cores
 from embedder.encoders.prepared import INPUT, OUTPUT, Prepared
 from embedder.records import Pixels, Vectors
+from embedder.system.cores import usable_cores
 
 BATCH = 16
 

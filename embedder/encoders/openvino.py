@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import openvino
 
-from embedder.cores import usable_cores
 from embedder.encoders.prepared import INPUT, Prepared
 from embedder.records import Pixels, Vectors
+from embedder.system.cores import usable_cores
 
 BATCH = 16
 

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from embedder.atomic import replacing
 from embedder.config import cache_folder
-from embedder.models import PREPROCESSING_VERSION, Model
+from embedder.models.catalog import PREPROCESSING_VERSION, Model
+from embedder.models.weights import RANDOM, Weights
 from embedder.records import Pixels, Vectors
-from embedder.temporary import FULL, temporary_folder
-from embedder.weights import RANDOM, Weights
+from embedder.system.atomic import replacing
+from embedder.system.temporary import FULL, temporary_folder
 
 logger = logging.getLogger("embedder")
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from embedder import backbones
-from embedder.cores import usable_cores
 from embedder.errors import ConfigurationError
-from embedder.models import Model
+from embedder.models import backbones
+from embedder.models.catalog import Model
+from embedder.models.weights import Weights, load_state_dict
 from embedder.records import Pixels, Vectors
-from embedder.weights import Weights, load_state_dict
+from embedder.system.cores import usable_cores
 
 logger = logging.getLogger("embedder")
 

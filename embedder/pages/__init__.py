@@ -15,8 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from embedder.atomic import writing
 from embedder.errors import ConfigurationError
+from embedder.system.atomic import writing
 
 QUALITY = 78
 """Of WebP; below it skies and skins begin to show steps."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedder.pages import webp, write_page
+from embedder.pages.thumbnails import Thumbnail, locate, thumbnails
 from embedder.records import Reference
-from embedder.search import Match
 from embedder.sources import S3_SCHEME
 from embedder.sources.folder import file_uri
 from embedder.stores import Store
-from embedder.thumbnails import Thumbnail, locate, thumbnails
+from embedder.vectors.search import Match
 
 SIDE, SMALL_SIDE = 256, 96
 """Pixels of a picture, and of one of many: about 12 and 3 kB."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from embedder.config import RunOptions
-from embedder.cores import usable_cores
 from embedder.errors import ConfigurationError
 from embedder.records import Failure, Reference, Sample
+from embedder.system.cores import usable_cores
 
 S3_SCHEME = "s3://"
 DENIED = "AccessDenied"

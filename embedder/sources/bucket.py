@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from embedder import aws
 from embedder.config import RunOptions
 from embedder.errors import ConfigurationError, ImageError, TransientError
 from embedder.records import Failure, Reference, Sample
@@ -21,6 +20,7 @@ from embedder.sources import DENIED, FETCHERS_MOST, S3_SCHEME, fetching_processe
 from embedder.sources.fetchers import Fetchers
 from embedder.sources.naming import image_id, suffix, unique_stems
 from embedder.sources.objects import MISSING_CODES, get_object, get_once
+from embedder.system import aws
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectTypeDef

@@ -20,9 +20,9 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from embedder import aws
 from embedder.errors import ConfigurationError, EmbedderError, ImageError
 from embedder.sources.objects import get_object
+from embedder.system import aws
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

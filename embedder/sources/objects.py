@@ -6,9 +6,9 @@ import io
 import time
 from typing import TYPE_CHECKING, Any
 
-from embedder import aws
 from embedder.errors import ConfigurationError, EmbedderError, ImageError
 from embedder.sources import DENIED
+from embedder.system import aws
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

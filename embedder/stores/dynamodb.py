@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from embedder import aws
 from embedder.errors import ConfigurationError, RejectedError, TransientError
-from embedder.parallel import parallel_map
 from embedder.records import Block, StoredVector, VectorInfo
 from embedder.stores import DYNAMODB_SCHEME
+from embedder.system import aws
+from embedder.system.threads import parallel_map
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from embedder import aws
 from embedder.encoders import choice
 from embedder.records import Pixels, Vectors
+from embedder.system import aws
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.s3 import S3
 

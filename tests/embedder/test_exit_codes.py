@@ -13,9 +13,9 @@ import pytest
 from embedder import exit_codes
 from embedder.config import FailureLimit
 from embedder.errors import TransientError
-from embedder.ledger import Ledger
+from embedder.pipeline.ledger import Ledger
+from embedder.pipeline.stopping import Stop
 from embedder.records import Failure
-from embedder.stop import Stop
 from embedder.stores import sqlite
 from tests.cli import Cli
 from tests.embedder.commands import command

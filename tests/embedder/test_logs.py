@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from embedder import config, progress
+from embedder import config
 from embedder.config import Origin
 from embedder.errors import ConfigurationError
-from embedder.ledger import Ledger
-from embedder.metrics import Meter, totals_of_tally
+from embedder.pipeline import progress
+from embedder.pipeline.ledger import Ledger
+from embedder.pipeline.metrics import Meter, totals_of_tally
 from embedder.records import Failure
 from embedder.sources.run import RunShard
 from tests.cli import Cli

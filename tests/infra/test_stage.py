@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from embedder.config import DEFAULT_MAX_PIXELS
-from embedder.decode import PIXEL_BYTES
-from embedder.pipeline import FILE_BYTES
+from embedder.decoding.decoder import PIXEL_BYTES
+from embedder.pipeline.stages import FILE_BYTES
 from infra.retry_rules import RETRY_STRATEGY
 from submitter.config import VARIABLES
 from tests.infra.synthesis import KEY, PLAIN, ROOT, Assembly, run_app

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from embedder.config import DEFAULT_MAX_PIXELS
-from embedder.decode import Decoder
+from embedder.decoding.decoder import Decoder
 from embedder.errors import ImageError
-from embedder.models import IMAGENET_PRESET
+from embedder.models.catalog import IMAGENET_PRESET
 from embedder.records import Pixels
 from tests.embedder import corpus
 from tests.embedder.pictures import encoded, picture

@@ -146,9 +146,9 @@ def test_a_few_descriptors_are_enough_for_any_number_of_images(tmp_path: Path) -
 
 CRASHING = MEASURED.replace(
     "options = json.loads",
-    """from embedder import isolation
-sabotage = "import os; from embedder.decode import Decoder; Decoder.decode = lambda *_: os._exit(3); serve()"
-isolation.START = isolation.START.replace("serve()", sabotage)
+    """from embedder.decoding import processes
+sabotage = "import os; from embedder.decoding.decoder import Decoder; Decoder.decode = lambda *_: os._exit(3); serve()"
+processes.START = processes.START.replace("serve()", sabotage)
 options = json.loads""",
     1,
 )

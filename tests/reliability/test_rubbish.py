@@ -22,14 +22,14 @@ import pytest
 from PIL import Image
 
 from embedder import embed, read
+from embedder.decoding.processes import IsolatedDecoder
 from embedder.errors import ImageError
-from embedder.isolation import IsolatedDecoder
-from embedder.models import IMAGENET_PRESET
+from embedder.models.catalog import IMAGENET_PRESET
 from tests.cli import ROOT
 from tests.embedder import corpus
 from tests.embedder.conftest import PixelEncoder, UseEnvironment
 from tests.embedder.pictures import encoded, jpeg, png, put
-from tests.embedder.test_pipeline import failures
+from tests.embedder.pipeline.test_stages import failures
 from tests.parts import fault_proxy
 from tests.parts.fault_proxy import Fault, Request
 from tests.parts.s3 import S3
@@ -232,9 +232,9 @@ def bombs() -> dict[str, bytes]:
 CAPPED = """
 import json, sys, time
 from pathlib import Path
-from embedder.decode import Decoder
+from embedder.decoding.decoder import Decoder
 from embedder.errors import ImageError
-from embedder.models import IMAGENET_PRESET
+from embedder.models.catalog import IMAGENET_PRESET
 def memory(key): return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key)) >> 10
 decoder = Decoder(IMAGENET_PRESET, max_pixels=178956970)
 before, began = memory("VmRSS"), time.monotonic()

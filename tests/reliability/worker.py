@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from embedder import aws, cli
+from embedder import cli
 from embedder.encoders import choice
 from embedder.records import Pixels, Vectors
 from embedder.sources import bucket
 from embedder.sources.fetchers import Fetchers
+from embedder.system import aws
 from tests.embedder.conftest import PixelEncoder
 
 

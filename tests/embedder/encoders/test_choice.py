@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from embedder.encoders import choice
-from embedder.models import RESNET18
-from embedder.weights import find_weights
+from embedder.models.catalog import RESNET18
+from embedder.models.weights import find_weights
 
 
 def test_an_engine_that_nobody_named_is_as_exact_as_float32(

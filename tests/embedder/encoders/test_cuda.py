@@ -16,8 +16,8 @@ from embedder.encoders.cuda import CudaEncoder
 from embedder.encoders.prepared import golden_pictures
 from embedder.encoders.pytorch import NormalizedBackbone, reference_vectors
 from embedder.errors import ConfigurationError
-from embedder.models import RESNET18
-from embedder.weights import Weights, find_weights
+from embedder.models.catalog import RESNET18
+from embedder.models.weights import Weights, find_weights
 
 MODEL = RESNET18
 PIXELS = golden_pictures(MODEL.preprocessing.crop)[:6]

@@ -11,8 +11,8 @@ import torch
 from embedder.encoders import Encoder
 from embedder.encoders.choice import installed_engines, open_encoder
 from embedder.errors import ConfigurationError
-from embedder.models import RESNET18
-from embedder.weights import find_weights
+from embedder.models.catalog import RESNET18
+from embedder.models.weights import find_weights
 from tests.embedder import reference
 from tests.photographs import variation
 

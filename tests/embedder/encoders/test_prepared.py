@@ -9,8 +9,8 @@ import pytest
 
 from embedder.encoders.prepared import Prepared
 from embedder.errors import ConfigurationError
-from embedder.models import find_model
-from embedder.weights import RANDOM, find_weights
+from embedder.models.catalog import find_model
+from embedder.models.weights import RANDOM, find_weights
 from tests.embedder.limits import longest_file
 
 MODEL = find_model("resnet18")

@@ -10,10 +10,10 @@ import pytest
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
-from embedder import aws
 from embedder.config import RunOptions
 from embedder.errors import ConfigurationError, ImageError, TransientError
 from embedder.sources.bucket import PrefixSource, S3Reader, split_uri
+from embedder.system import aws
 from tests.embedder.conftest import UseEnvironment
 from tests.embedder.listed import ids, references, source
 from tests.embedder.pictures import jpeg

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from embedder import exit_codes, runner
+from embedder import exit_codes
 from embedder.config import shard_index
 from embedder.errors import ConfigurationError, TransientError
-from embedder.report import Report
+from embedder.pipeline import session
+from embedder.pipeline.report import Report
 from embedder.sources.bucket import S3Reader
 from embedder.stores import open_store
 from submitter.manifest import Entry, Run, RunLocation
@@ -36,7 +37,7 @@ class Submitted:
     def work(self, shard: int = 0, *, store: str | None = None, **options: Any) -> Report:
         """Run a worker in this process."""
         self.requests.clear()
-        return runner.run(self.location.uri, store or self.store, [{"weights": "random", **options}], shard=shard)
+        return session.run(self.location.uri, store or self.store, [{"weights": "random", **options}], shard=shard)
 
     def report(self, shard: int) -> dict[str, Any] | None:
         key = self.location.report_key(shard)
@@ -234,7 +235,7 @@ def test_what_needs_all_images_is_refused_for_a_part_of_them(submitted: Submitte
 
 @pytest.mark.usefixtures("table")
 def test_the_runs_table_is_the_store_unless_one_is_named(submitted: Submitted) -> None:
-    report = runner.run(submitted.location.uri, None, [{"weights": "random"}], shard=0)
+    report = session.run(submitted.location.uri, None, [{"weights": "random"}], shard=0)
     assert report.store == "dynamodb://vectors"
     store = open_store("dynamodb://vectors")
     assert sorted(each for block in store.blocks() for each in block.image_ids) == list(SHARDS[0])
@@ -273,7 +274,7 @@ def test_a_report_that_cannot_be_read_counts_as_none(submitted: Submitted, text:
 
 
 def test_a_prefix_without_a_run_is_a_prefix(submitted: Submitted) -> None:
-    report = runner.run(submitted.s3.uri("images/"), submitted.store, [{"weights": "random"}])
+    report = session.run(submitted.s3.uri("images/"), submitted.store, [{"weights": "random"}])
     assert (report.embedded, report.source) == (5, submitted.s3.uri("images/"))
 
 

@@ -1,0 +1,277 @@
+"""Decoding in processes of its own, so that a decoder that crashes or hangs costs one image and not the run.
+
+Image decoders are native code fed with other people's bytes. Each decoding thread has a child process that
+imports Pillow and numpy only; bytes go in through a pipe and pixels come out. A child that dies or takes too
+long names its culprit beyond doubt, and another is started for the next image. It also lets many cores
+decode at once, which threads under Python's lock do only in part. The price is in docs/design.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import IO
+
+import numpy as np
+
+from embedder.decoding.decoder import Decoder, Reserve
+from embedder.errors import ConfigurationError, ImageError
+from embedder.models.catalog import Preprocessing
+from embedder.records import Pixels
+
+DECODE_SECONDS = 120.0
+"""The slowest image allowed, 179 million pixels, takes about ten seconds; past this a decoder hangs."""
+
+ORPHAN_SECONDS = int(DECODE_SECONDS) + 10
+"""After these a child that hangs ends itself: its parent, who would end it, may have been killed."""
+
+FREE_BYTES = 64 << 20
+"""Decoding that needs less than this does not ask for it: an eight-megapixel photograph."""
+
+ALL_MEMORY = 1 << 62
+"""Asking for more than there is means all of it: nobody else then decodes a large image."""
+
+PIPE_BYTES = 1 << 20
+"""Room in a pipe, where the system allows it, so that most images cross in one piece."""
+
+HEADER = struct.Struct("<cQ")
+"""Of every message: its kind, and the number of bytes that follow (for NEED: the bytes wanted)."""
+
+IMAGE, PIXELS, FAILURE, NEED, GRANTED = b"I", b"P", b"F", b"N", b"G"
+
+START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from embedder.decoding.processes import serve; serve()"
+)
+
+
+class IsolatedDecoder:
+    """Does what `Decoder` does, in a child process per calling thread.
+
+    Args:
+        preprocessing: what the model expects.
+        max_pixels: images that claim more are refused.
+        reserve: called with the bytes that a large image needs while it is decoded.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, *, max_pixels: int, reserve: Reserve) -> None:
+        self.settings = json.dumps({"preprocessing": asdict(preprocessing), "max_pixels": max_pixels})
+        self.crop = preprocessing.crop
+        self.reserve = reserve
+        self.local = threading.local()
+        self.children: list[_Child] = []
+        self.closed = False
+        self.changing = threading.Lock()
+        """Held while a child is started, so that none is started behind the back of `close`."""
+
+    def decode(self, data: bytes) -> Pixels:
+        """Return the pixels of an image file, (crop, crop, 3) uint8 RGB.
+
+        Raises:
+            ImageError: it is no whole image, is too large, or crashes or hangs its decoder.
+        """
+        try:
+            return self._decode(data, self.reserve)
+        except _KilledError:
+            # Nobody kills a decoder but the kernel, for want of memory, which others may have used up.
+            with self.reserve(ALL_MEMORY):
+                try:
+                    return self._decode(data, lambda _: contextlib.nullcontext())
+                except _KilledError:
+                    message = "its decoder was killed twice, the second time alone: it needs more memory than there is"
+                    raise ImageError("Crashed", message) from None
+
+    def _decode(self, data: bytes, reserve: Reserve) -> Pixels:
+        child = self._child()
+        try:
+            kind, answer = child.ask(data, reserve)
+        except (BrokenPipeError, EOFError):
+            if self.closed:
+                raise RuntimeError("the run has ended meanwhile") from None
+            ending = child.ending()
+            self._end(child)
+            if ending == "SIGKILL":
+                raise _KilledError from None
+            raise ImageError("Crashed", f"its decoder crashed ({ending})") from None
+        except TimeoutError:
+            self._end(child)
+            raise ImageError("TooSlow", f"its decoder was stopped after {DECODE_SECONDS:.0f} seconds") from None
+        if kind == FAILURE:
+            raise ImageError(**json.loads(answer))
+        return np.frombuffer(answer, np.uint8).reshape(self.crop, self.crop, 3)
+
+    def close(self) -> None:
+        """End the children, whatever they are doing: nobody waits for it any more."""
+        with self.changing:
+            self.closed = True
+        for child in self.children:
+            child.process.kill()
+        while self.children:
+            self.children.pop().end()
+
+    def _child(self) -> _Child:
+        """Return the calling thread's child, a new one where there is none or it has died."""
+        child: _Child | None = getattr(self.local, "child", None)
+        if child is not None and child.process.poll() is None:
+            return child
+        if child is not None:
+            self._end(child)
+        with self.changing:
+            if self.closed:
+                raise RuntimeError("the run has ended meanwhile")
+            try:
+                child = self.local.child = _Child(self.settings)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"a process for decoding cannot be started: {error.strerror}; "
+                    "give fewer --workers, or allow more (ulimit -n, ulimit -u, memory)"
+                ) from error
+            self.children.append(child)
+        return child
+
+    def _end(self, child: _Child) -> None:
+        """Let go of the calling thread's child, with its descriptors."""
+        self.local.child = None
+        with contextlib.suppress(ValueError):  # the pool may have been closed meanwhile
+            self.children.remove(child)
+        child.end()
+
+
+class _KilledError(Exception):
+    """The child was killed from outside."""
+
+
+class _Child:
+    """A process that decodes one image after another."""
+
+    def __init__(self, settings: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-c", START, json.dumps(sys.path), settings],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,  # Ctrl-C is for the run, which ends its children itself
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.into, self.out = self.process.stdin, self.process.stdout
+        _widen(self.into)
+        _widen(self.out)
+        self.using = threading.Lock()
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.out, selectors.EVENT_READ)
+
+    def end(self) -> None:
+        """Kill the process, and close what led to it once nobody waits there any more."""
+        self.process.kill()
+        self.process.wait()
+        with self.using:
+            self.selector.close()
+            self.into.close()
+            self.out.close()
+
+    def ask(self, data: bytes, reserve: Reserve) -> tuple[bytes, bytes]:
+        """Send an image and return the kind and the body of the answer."""
+        with self.using:
+            return self._ask(data, reserve)
+
+    def _ask(self, data: bytes, reserve: Reserve) -> tuple[bytes, bytes]:
+        if self.selector.get_map() is None:
+            raise EOFError  # the pool was closed
+        _send(self.into, IMAGE, data)
+        kind, size = self._header()
+        if kind != NEED:
+            return kind, self._read(size)
+        with reserve(size):
+            _send(self.into, GRANTED, b"")
+            kind, size = self._header()
+            return kind, self._read(size)
+
+    def _header(self) -> tuple[bytes, int]:
+        kind, size = HEADER.unpack(self._read(HEADER.size))
+        return kind, size
+
+    def _read(self, size: int) -> bytes:
+        """Read exactly so many bytes, within the time that an image may take."""
+        buffer = bytearray(size)
+        view, got, until = memoryview(buffer), 0, time.monotonic() + DECODE_SECONDS
+        while got < size:
+            if not self.selector.select(max(0.0, until - time.monotonic())):
+                raise TimeoutError
+            count = os.readv(self.out.fileno(), [view[got:]])
+            if not count:
+                raise EOFError
+            got += count
+        return bytes(buffer)
+
+    def ending(self) -> str:
+        """How the process ended, for the failure's message."""
+        code = self.process.wait()
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def serve() -> None:
+    """The child: decode what comes in on stdin until there is no more, or nobody takes the answers any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
+    _hush()
+    settings = json.loads(sys.argv[2])
+
+    @contextlib.contextmanager
+    def reserve(wanted: int) -> Iterator[None]:
+        if wanted > FREE_BYTES:
+            answers.write(HEADER.pack(NEED, wanted))
+            signal.alarm(0)
+            if not source.read(HEADER.size):
+                sys.exit(0)
+            signal.alarm(ORPHAN_SECONDS)
+        yield
+
+    preprocessing = Preprocessing(**settings["preprocessing"])
+    decoder = Decoder(preprocessing, max_pixels=settings["max_pixels"], reserve=reserve)
+    while header := source.read(HEADER.size):
+        data = source.read(HEADER.unpack(header)[1])
+        signal.alarm(ORPHAN_SECONDS)
+        try:
+            pixels = decoder.decode(data)
+        except ImageError as error:
+            signal.alarm(0)
+            _send(answers, FAILURE, json.dumps({"error": error.error, "message": error.message}).encode())
+        else:
+            signal.alarm(0)
+            _send(answers, PIXELS, pixels.tobytes())
+
+
+def _hush() -> None:
+    """Let decoders print into the void: not between the answers, and not, of every bad image, on the terminal."""
+    warnings.simplefilter("ignore")
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)  # a traceback of ours is still seen
+    void = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(void, 1)
+    os.dup2(void, 2)
+
+
+def _send(pipe: IO[bytes], kind: bytes, body: bytes) -> None:
+    for part in (HEADER.pack(kind, len(body)), body):
+        rest = memoryview(part)
+        while rest:
+            rest = rest[pipe.write(rest) :]
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    import fcntl
+
+    # Linux only, and refused past a limit of the system's; the usual 64 KiB do as well, with more switches.
+    with contextlib.suppress(AttributeError, OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

@@ -1,0 +1,184 @@
+"""Finding a model's weights: their digest without loading them, their state dict when needed.
+
+`python -m embedder.models.weights` exits 0 when the published weights of the default model are here or can be
+had, and else says why not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedder.errors import ConfigurationError
+from embedder.models.catalog import Model, find_model
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+logger = logging.getLogger("embedder")
+
+DEFAULT = "default"
+RANDOM = "random"
+DIGITS = 8
+"""Hex digits of SHA-256 in a fingerprint, as many as torchvision puts into most of its file names."""
+
+DOWNLOAD_TIMEOUT = 20
+"""Seconds without a byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Which weights, and the digest that names them in fingerprints."""
+
+    choice: str
+    digest: str
+
+
+def find_weights(choice: str, model: Model) -> Weights:
+    """Name the weights without loading them.
+
+    Raises:
+        ConfigurationError: there is no such file.
+    """
+    if choice == DEFAULT:
+        return Weights(choice, model.digest[:DIGITS])
+    if choice == RANDOM:
+        return Weights(choice, RANDOM)
+    try:
+        return Weights(choice, sha256(Path(choice))[:DIGITS])
+    except OSError as error:
+        raise ConfigurationError(
+            f"the weights {choice} cannot be read: {error.strerror}; expected default, random, or the path of a "
+            "state dict"
+        ) from None
+
+
+def load_state_dict(weights: Weights, model: Model) -> dict[str, Tensor] | None:
+    """Return the state dict, None for random weights.
+
+    Raises:
+        ConfigurationError: it cannot be had, or the file is not a state dict.
+    """
+    if weights.choice == RANDOM:
+        return None
+    path = published_file(model) if weights.choice == DEFAULT else Path(weights.choice)
+    try:
+        state = _load(path)
+    except Exception as error:
+        # torch.load raises whatever unpickling a wrong file raises.
+        raise ConfigurationError(
+            f"{path} is not a state dict that can be loaded safely: {_first_sentence(error)}; save one with "
+            "torch.save(model.state_dict(), PATH) or as safetensors"
+        ) from error
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and hasattr(value, "shape") for name, value in state.items()
+    ):
+        raise ConfigurationError(
+            f"{path} holds {_kind(state)}; expected a state dict, parameter names with tensors: "
+            "torch.save(model.state_dict(), PATH)"
+        )
+    return state
+
+
+def published_path(model: Model) -> Path:
+    """Where torchvision's published file is in the torch cache, or would be."""
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(model.url).name
+
+
+def published_file(model: Model) -> Path:
+    """Return torchvision's published file, from the torch cache or downloaded into it.
+
+    Raises:
+        ConfigurationError: it cannot be downloaded or kept, or what is there is another file.
+    """
+    path = published_path(model)
+    if not path.exists():
+        try:
+            _download(model, path)
+        except (OSError, urllib.error.URLError) as error:
+            raise ConfigurationError(
+                f"the published weights of {model.name} cannot be had: {model.url}: {error}. Either let this "
+                f"machine reach it, or copy the file to {path}, or give --weights PATH (a state dict of your "
+                "own), or try things out with --weights random"
+            ) from None
+    if not sha256(path).startswith(model.digest):
+        raise ConfigurationError(
+            f"{path} is not the file that torchvision publishes (its SHA-256 should start with {model.digest}); "
+            "delete it to have it downloaded again, or pass it as --weights PATH"
+        )
+    return path
+
+
+def sha256(path: Path) -> str:
+    """The hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download(model: Model, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=path.parent)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the published weights of {model.name} are not here, and {path.parent} cannot be written to download "
+            f"them: {error.strerror}. Give --weights PATH (a state dict), or let TORCH_HOME name a folder that can be "
+            "written, such as /tmp/torch; a container image can be built with them: --build-arg "
+            f"MODEL={model.name}"
+        ) from None
+    logger.info("downloading %s to %s", model.url, path)
+    with temporary as folder:
+        part = Path(folder) / path.name
+        # The address is one of models.py's, and the file is held to its hash.
+        with urllib.request.urlopen(model.url, timeout=DOWNLOAD_TIMEOUT) as answer, part.open("wb") as file:  # noqa: S310
+            while block := answer.read(1 << 20):
+                file.write(block)
+        if not sha256(part).startswith(model.digest):
+            raise OSError("what was downloaded is not the published file: its SHA-256 differs")
+        os.replace(part, path)
+
+
+def _load(path: Path) -> object:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _first_sentence(error: Exception) -> str:
+    return re.split(r"\.\s|\n", str(error).strip())[0][:200] or type(error).__name__
+
+
+def _kind(state: object) -> str:
+    if isinstance(state, dict):
+        return f"a dict with {', '.join(map(str, list(state)[:3]))}"
+    return f"a {type(state).__name__}"
+
+
+def main() -> int:
+    """Say whether the default model's published weights can be had."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    try:
+        published_file(find_model("resnet18"))
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From a source to a store: the stages, the session that joins them, and its books."""

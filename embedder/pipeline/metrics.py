@@ -1,0 +1,109 @@
+"""A run's figures as CloudWatch metrics, in its embedded metric format: members of a JSON log line.
+
+Every line carries what has come since the line before it, never a running total: the sum of all lines of an
+attempt is its report, and a dashboard's Sum over workers and time is what they did.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from embedder.pipeline.ledger import Tally
+from embedder.pipeline.report import Report
+from embedder.records import Stage
+
+NAMESPACE = "embedder"
+
+COUNTS = ("Images", "Embedded", "Skipped", "Failed")
+STAGES: Mapping[str, Stage] = {
+    "LoadSeconds": "load",
+    "FetchSeconds": "fetch",
+    "DecodeSeconds": "decode",
+    "EncodeSeconds": "encode",
+    "WriteSeconds": "write",
+}
+RATE = "ImagesPerSecond"
+FAILED_BY_STAGE = "FailedImages"
+
+UNITS = dict.fromkeys(COUNTS, "Count") | dict.fromkeys(STAGES, "Seconds") | {RATE: "Count/Second"}
+
+LEAST_SECONDS = 1.0
+"""A rate over less time says more about the moment than about the worker."""
+
+Totals = dict[str, float]
+"""Everything that is counted, from the beginning, by the metric's name; `FailedImages STAGE` for the stages."""
+
+
+class Meter:
+    """Turns running totals into the metrics of each log line.
+
+    Args:
+        deployment: the value of the dimension `Deployment`, which tells one installation from another.
+    """
+
+    def __init__(self, deployment: str) -> None:
+        self.deployment = deployment
+        self.told: Totals = {}
+        self.began = self.last = time.monotonic()
+
+    def take(self, totals: Totals) -> list[dict[str, Any]]:
+        """Return what has come since the last call: the members of one line, or of one more for each stage
+        in which images failed; none if nothing has.
+        """
+        new = {name: round(value - self.told.get(name, 0), 3) for name, value in totals.items()}
+        if not any(new.values()):
+            return []
+        now = time.monotonic()
+        seconds, first = now - self.last, self.last == self.began
+        self.told = {
+            name: self.told.get(name, 0) + value for name, value in new.items()
+        }  # what rounding left comes later
+        self.last = now
+        values = {name: new.get(name, 0) for name in (*COUNTS, *STAGES)}
+        if new["Embedded"] and (first or seconds >= LEAST_SECONDS):
+            values[RATE] = round(new["Embedded"] / seconds, 2)
+        lines = [self._members({"Deployment": self.deployment}, values, UNITS)]
+        for name, count in new.items():
+            metric, _, stage = name.partition(" ")
+            if stage and count:
+                dimensions = {"Deployment": self.deployment, "Stage": stage}
+                lines.append(self._members(dimensions, {metric: count}, {metric: "Count"}))
+        return lines
+
+    def _members(
+        self, dimensions: Mapping[str, str], values: Mapping[str, float], units: Mapping[str, str]
+    ) -> dict[str, Any]:
+        directive = {
+            "Namespace": NAMESPACE,
+            "Dimensions": [list(dimensions)],
+            "Metrics": [{"Name": name, "Unit": units[name]} for name in values],
+        }
+        about = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
+        return {"_aws": about, **dimensions, **values}
+
+
+def totals_of_tally(tally: Tally) -> Totals:
+    """The totals of a run that goes on, or that an error ended."""
+    failed = Counter[str]()
+    for (stage, _), count in tally.causes.items():
+        failed[stage] += count
+    return _totals((tally.images, tally.embedded, tally.skipped, tally.failed), tally.seconds, failed)
+
+
+def totals_of_report(report: Report) -> Totals:
+    """The totals of a run that has come to its end."""
+    failed = Counter[str]()
+    for cause, count in report.failures_by_cause.items():
+        failed[cause.partition(":")[0]] += count
+    return _totals((report.images, report.embedded, report.skipped, report.failed), report.seconds_by_stage, failed)
+
+
+def _totals(counts: tuple[int, ...], seconds: Mapping[Any, float], failed: Mapping[str, int]) -> Totals:
+    return {
+        **dict(zip(COUNTS, counts, strict=True)),
+        **{name: seconds.get(stage, 0.0) for name, stage in STAGES.items()},
+        **{f"{FAILED_BY_STAGE} {stage}": count for stage, count in failed.items()},
+    }

@@ -1,0 +1,36 @@
+"""Deleting the vectors whose image is gone."""
+
+from __future__ import annotations
+
+from embedder.pipeline.stopping import Stop
+from embedder.records import VectorInfo
+from embedder.sources import Collection
+from embedder.stores import Store
+from embedder.system.threads import grouped, parallel_map
+
+GROUP = 100
+
+
+def prune(source: Collection, store: Store, stop: Stop) -> int:
+    """Delete the vectors that came from within the source and whose image is no longer there.
+
+    Each image is asked for by itself, so that a listing cut short, or other suffixes than last time,
+    never delete anything. Nothing is deleted once a stop is requested.
+
+    Returns:
+        how many were deleted.
+
+    Raises:
+        TransientError: the source or the store does not answer.
+    """
+
+    def gone(stored: VectorInfo) -> str | None:
+        return None if stop.requested or source.exists(stored.source) else stored.image_id
+
+    candidates = (stored for stored in store.describe() if source.holds(stored.source))
+    checked = parallel_map(gone, candidates, workers=source.readers, depth=lambda: 4 * GROUP, name="prune")
+    # All are found before the first is deleted: a scan must not run over what it changes.
+    missing = [image_id for image_id in checked if image_id is not None]
+    for group in grouped(missing, GROUP):
+        store.delete(group)
+    return len(missing)

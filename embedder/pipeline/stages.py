@@ -1,0 +1,349 @@
+"""The one loop that joins the stages: check, fetch, decode, encode, write."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import numpy as np
+
+from embedder.config import RunOptions
+from embedder.decoding.processes import IsolatedDecoder
+from embedder.encoders import Encoder
+from embedder.errors import ImageError, RejectedError, TransientError
+from embedder.models.catalog import Preprocessing
+from embedder.pipeline.ledger import Ledger
+from embedder.pipeline.skipping import Freshness
+from embedder.pipeline.stopping import Stop
+from embedder.records import (
+    Batch,
+    Embedding,
+    Failure,
+    Picture,
+    Reference,
+    Sample,
+    Stage,
+    StoredVector,
+    VectorInfo,
+)
+from embedder.sources import Source
+from embedder.stores import Store
+from embedder.system.cores import usable_cores
+from embedder.system.threads import Budget, grouped, parallel_map
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+CHECK_GROUP = 100
+"""References looked up at once: the most that one BatchGetItem takes."""
+
+FILE_BYTES = 256 << 20
+"""Image files in memory, waiting for or in each of fetch and decode; one larger file goes alone."""
+
+DECODED_BYTES = 1 << 30
+"""Pictures at full size in memory, over all decoding threads; one larger picture goes alone."""
+
+FIRST_BATCH = 16
+"""Pictures worth having ready when the model has been loaded."""
+
+UNKNOWN_SIZE = 1 << 20
+"""Bytes that an image is taken to have where the listing does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """A reference to embed, with what is stored under its id."""
+
+    reference: Reference
+    stored: VectorInfo | None
+
+
+class Pipeline:
+    """Streams a source's images through the stages into a store.
+
+    Memory is bounded by `2 × FILE_BYTES + DECODED_BYTES` plus a few batches of pixels, the model, and a
+    child process for each decoding thread, whatever the number of images. The decoded pictures are in those
+    children, and one file more in each pair of processes. Processes that fetch from S3 hold `FILE_BYTES` more
+    between them.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        store: Store,
+        *,
+        freshness: Freshness,
+        preprocessing: Preprocessing,
+        open_encoder: Callable[[], Encoder],
+        options: RunOptions,
+        ledger: Ledger,
+        stop: Stop,
+        progress: Callable[[Ledger], None],
+    ) -> None:
+        self.source = source
+        self.store = store
+        self.freshness = freshness
+        self.open_encoder = open_encoder
+        self.options = options
+        self.ledger = ledger
+        self.stop = stop
+        self.progress = progress
+        budget = Budget(DECODED_BYTES)
+        self.decoder = IsolatedDecoder(preprocessing, max_pixels=options.max_pixels, reserve=budget.reserve)
+        self.encoder: Encoder | None = None
+
+    def run(self) -> None:
+        """Embed everything that is not stored yet; the ledger then has the outcome.
+
+        Raises:
+            ConfigurationError: going on would be wrong, for example in a store of another model.
+        """
+        samples = self._fetch(self._check(self._groups()))
+        try:
+            for written in self._write(self._encode(self._decode(samples))):
+                self.ledger.embed(written)
+                self.progress(self.ledger)
+        except BaseException:
+            self.stop.abandon()
+            raise
+        finally:
+            try:
+                self.decoder.close()
+            finally:
+                self.source.close()
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures in a batch; before the model is loaded and tells, a guess for the queues."""
+        return self.options.batch_size or (self.encoder.batch_size if self.encoder else FIRST_BATCH)
+
+    def _listing(self) -> Iterator[Reference | Failure]:
+        """Everything the source lists, until a stop is requested."""
+        try:
+            for item in self.source.references():
+                if self.stop.requested:
+                    return
+                yield item
+        except TransientError as error:
+            self.stop.by_source(error)  # what has been listed so far is finished
+
+    def _intake(self) -> Iterator[Reference]:
+        for item in self._listing():
+            if isinstance(item, Failure):
+                self.ledger.fail(item)
+            elif len(item.image_id.encode()) > self.store.max_id_bytes:
+                message = f"the id is longer than the {self.store.max_id_bytes} bytes that {self.store.name} takes"
+                self.ledger.fail_image(item, "check", ImageError("IdTooLong", message))
+            else:
+                yield item
+
+    def _groups(self) -> Iterator[list[Reference]]:
+        """What comes in, in groups that are looked up at once.
+
+        A thread of its own lists them: when a page is long in coming, what has been encoded is still written.
+        """
+        groups = grouped(self._intake(), CHECK_GROUP)
+        listed = parallel_map(
+            lambda _: next(groups, None),
+            itertools.repeat(None),
+            workers=1,
+            depth=lambda: 2,
+            name="list",
+            cancelled=self.stop.signalled,
+        )
+        for group in listed:
+            if group is None:
+                return
+            yield group
+
+    def _check(self, groups: Iterable[list[Reference]]) -> Iterator[Todo]:
+        """Pass over what is stored already, group by group."""
+        if self.options.recompute:
+            yield from (Todo(reference, None) for group in groups for reference in group)
+            return
+        for group in parallel_map(
+            self._check_group, groups, workers=2, depth=lambda: 2, name="check", cancelled=self.stop.signalled
+        ):
+            self.progress(self.ledger)
+            yield from group
+
+    def _check_group(self, references: list[Reference]) -> list[Todo]:
+        try:
+            stored = self.store.lookup([reference.image_id for reference in references])
+        except TransientError as error:
+            for reference in references:
+                self.ledger.fail_image(reference, "check", ImageError("StoreUnavailable", str(error), transient=True))
+            self.stop.by_store(error)
+            return []
+        todo = (self._consider(each, stored.get(each.image_id)) for each in references)
+        return [each for each in todo if each is not None]
+
+    def _consider(self, reference: Reference, stored: VectorInfo | None) -> Todo | None:
+        """Return what is to be done for an image, None if that is nothing."""
+        if stored is not None:
+            try:
+                if self.freshness.is_done(reference, stored):
+                    self.ledger.skip(1)
+                    return None
+            except ImageError as error:
+                self.ledger.fail_image(reference, "check", error)
+                return None
+        return Todo(reference, stored)
+
+    def _fetch(self, todo: Iterable[Todo]) -> Iterator[Sample]:
+        def fetch(item: Todo) -> Sample | None:
+            if self.stop.requested:
+                return None  # left for the next run
+            sample = self.source.read(item.reference)
+            again = self._consider(sample.reference, item.stored)
+            return sample if again is not None else None
+
+        return self._stage(
+            "fetch",
+            fetch,
+            todo,
+            workers=self.source.readers,
+            depth=lambda: 2 * max(self.batch_size, self.source.readers),
+            cost=lambda item: item.reference.size or UNKNOWN_SIZE,
+        )
+
+    def _decode(self, samples: Iterable[Sample]) -> Iterator[Picture]:
+        def decode(sample: Sample) -> Picture:
+            try:
+                pixels = self.decoder.decode(sample.data)
+            except ImageError:
+                if not self.source.remote:
+                    raise
+                # It may have been damaged on the way.
+                sample = self.source.read(sample.reference)
+                pixels = self.decoder.decode(sample.data)
+            return Picture(reference=sample.reference, pixels=pixels)
+
+        workers = self.options.workers or usable_cores()
+        return self._stage(
+            "decode",
+            decode,
+            samples,
+            workers=workers,
+            depth=lambda: 2 * self.batch_size + workers,
+            cost=lambda sample: len(sample.data),
+        )
+
+    def _stage(
+        self,
+        stage: Stage,
+        function: Callable[[T], R | None],
+        items: Iterable[T],
+        *,
+        workers: int,
+        depth: Callable[[], int],
+        cost: Callable[[T], int],
+    ) -> Iterator[R]:
+        """Apply a function to one image at a time; its ImageErrors become failures."""
+
+        def apply(item: T) -> R | None:
+            reference: Reference = item.reference  # type: ignore[attr-defined]
+            try:
+                with self.ledger.timed(stage):
+                    return function(item)
+            except ImageError as error:
+                self.ledger.fail_image(reference, stage, error)
+            except TransientError as error:
+                self.ledger.fail_image(reference, stage, ImageError("Unavailable", str(error), transient=True))
+                self.stop.by_source(error)
+            return None
+
+        results = parallel_map(
+            apply,
+            items,
+            workers=workers,
+            depth=depth,
+            name=stage,
+            cost=cost,
+            budget=FILE_BYTES,
+            cancelled=self.stop.signalled,
+        )
+        return (result for result in results if result is not None)
+
+    def _encode(self, pictures: Iterator[Picture]) -> Iterator[Embedding]:
+        first = next(pictures, None)
+        if first is None:
+            return
+        # Only now: a run with nothing to do loads no model.
+        with self.ledger.timed("load"):
+            encoder = self.encoder = self.open_encoder()
+
+        def encode(group: list[Picture]) -> Embedding:
+            references = tuple(picture.reference for picture in group)
+            batch = Batch(references=references, pixels=np.stack([picture.pixels for picture in group]))
+            with self.ledger.timed("encode"):
+                vectors = encoder.encode(batch.pixels)
+            return self._finish(Embedding(references=references, vectors=vectors))
+
+        groups = grouped(itertools.chain([first], pictures), self.batch_size)
+        yield from parallel_map(encode, groups, workers=encoder.lanes, depth=lambda: encoder.lanes + 1, name="encode")
+
+    def _finish(self, embedding: Embedding) -> Embedding:
+        """Normalise, convert to the stored dtype, and let nothing pass that is not a number."""
+        vectors = embedding.vectors
+        if self.options.normalize:
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = vectors / np.where(lengths > 0, lengths, 1)
+        with np.errstate(over="ignore"):  # what float16 cannot hold is caught below
+            vectors = vectors.astype(np.dtype(self.options.dtype).newbyteorder("<"))
+        good = [bool(np.isfinite(vector).all()) for vector in vectors]
+        for reference in itertools.compress(embedding.references, [not each for each in good]):
+            message = f"the vector has values that {self.options.dtype} cannot hold"
+            self.ledger.fail_image(reference, "encode", ImageError("NotFinite", message))
+        references = tuple(itertools.compress(embedding.references, good))
+        return Embedding(references=references, vectors=vectors[good])
+
+    def _write(self, embeddings: Iterable[Embedding]) -> Iterator[int]:
+        def write(group: list[StoredVector]) -> int:
+            with self.ledger.timed("write"):
+                return self._store(group)
+
+        # Within a batch, not across: what is encoded does not wait for the next batch to be stored.
+        groups = (
+            group
+            for embedding in embeddings
+            for group in grouped(self._vectors(embedding), self.store.group or len(embedding.references) or 1)
+        )
+        writers = self.store.writers
+        return parallel_map(write, groups, workers=writers, depth=lambda: 2 * writers, name="write")
+
+    def _vectors(self, embedding: Embedding) -> Iterator[StoredVector]:
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        for reference, vector in zip(embedding.references, embedding.vectors, strict=True):
+            yield StoredVector(
+                image_id=reference.image_id,
+                vector=vector.tobytes(),
+                data_type=self.options.dtype,
+                dimension=len(vector),
+                created=created,
+                fingerprint=self.freshness.fingerprint,
+                etag=reference.etag or "",
+                source=reference.uri,
+                modified=reference.modified,
+            )
+
+    def _store(self, group: list[StoredVector]) -> int:
+        """Write a group and return how many vectors are stored; the others are failures."""
+        try:
+            self.store.write(group)
+        except RejectedError as error:
+            if len(group) > 1:
+                return sum(self._store([vector]) for vector in group)
+            failure, transient = ("Rejected", str(error)), False
+        except TransientError as error:
+            failure, transient = ("StoreUnavailable", str(error)), True
+            self.stop.by_store(error)
+        else:
+            return len(group)
+        for vector in group:
+            reference = Reference(image_id=vector.image_id, uri=vector.source, etag=vector.etag)
+            self.ledger.fail_image(reference, "write", ImageError(*failure, transient=transient))
+        return 0

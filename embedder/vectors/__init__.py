@@ -1,0 +1,1 @@
+"""Stored vectors: reading, exporting, searching, grouping."""

@@ -1,0 +1,106 @@
+"""The nearest vectors by cosine: exact, over a whole store, a batch at a time. Needs numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from embedder.errors import ConfigurationError
+from embedder.records import Vectors
+from embedder.stores import Store
+from embedder.vectors.reader import batches, select
+
+BATCH = 1024
+"""Vectors compared at once: two megabytes of 512 float32 stay in a core's cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A stored image and how alike it is."""
+
+    image_id: str
+    score: float
+    """The cosine, from -1 to 1; 0 where a vector is zero and has no direction."""
+
+
+def nearest(store: Store, query: Vectors, k: int, *, fingerprint: str | None = None, prefix: str = "") -> list[Match]:
+    """Find the `k` stored vectors most alike to `query`, (dimension,); the most alike first, equals by id.
+
+    Raises:
+        ConfigurationError: the store is empty, of another dimension, or of several kinds.
+        TransientError: the store does not answer.
+    """
+    direction = unit(query[None])[0]
+    ids: list[str] = []
+    scores = np.empty(0, np.float32)
+    for names, vectors in batches(store, fingerprint=fingerprint, prefix=prefix, size=BATCH):
+        if vectors.shape[1] != len(direction):
+            raise ConfigurationError(
+                f"{store.name} holds vectors of {vectors.shape[1]} numbers and the query has {len(direction)}: "
+                "they were made by different models"
+            )
+        found = cosines(vectors, direction)
+        kept = np.flatnonzero(found >= np.partition(found, -k)[-k]) if k < len(found) else np.arange(len(found))
+        ids += [names[place] for place in kept]
+        scores = np.concatenate([scores, found[kept]])
+        if len(ids) > 64 * k:
+            ids, scores = _best(ids, scores, k)
+    ids, scores = _best(ids, scores, k)
+    return [Match(image_id, float(score)) for image_id, score in zip(ids, scores, strict=True)]
+
+
+def nearest_to_stored(
+    store: Store, image_id: str, k: int, *, fingerprint: str | None = None, prefix: str = ""
+) -> list[Match] | None:
+    """Find the `k` images most alike to a stored one, which comes first itself; None if it is not stored."""
+    ids, vectors = select(store, [image_id], fingerprint=fingerprint)
+    if not ids:
+        return None
+    others = nearest(store, vectors[0], k + 1, fingerprint=fingerprint, prefix=prefix)
+    return [Match(image_id, 1.0), *(each for each in others if each.image_id != image_id)][:k]
+
+
+def cosines(vectors: Vectors, direction: Vectors) -> Vectors:
+    """The cosine of each row of (n, dimension) with a unit vector, as float32."""
+    rows = vectors.astype(np.float32, copy=False)
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    lengths[lengths == 0] = 1
+    found: Vectors = rows @ direction / lengths
+    return found
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """Rows of length one, as float32; those of zeros stay."""
+    rows = vectors.astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    lengths[lengths == 0] = 1
+    made: Vectors = (rows / lengths).astype(np.float32)
+    return made
+
+
+def neighbours(units: Vectors, k: int) -> tuple[np.ndarray, Vectors]:
+    """For each of n unit vectors, (n, dimension), its `k` nearest others, the nearest first.
+
+    Returns:
+        Row numbers and cosines, both (n, min(k, n - 1)).
+    """
+    k = min(k, len(units) - 1)
+    if k < 1:
+        return np.empty((len(units), 0), np.intp), np.empty((len(units), 0), np.float32)
+    places, scores = [], []
+    for start in range(0, len(units), 256):
+        found = units[start : start + 256] @ units.T
+        own = np.arange(len(found))
+        found[own, start + own] = -np.inf
+        best = np.argpartition(found, -k, axis=1)[:, -k:]
+        order = np.argsort(-np.take_along_axis(found, best, 1), axis=1, kind="stable")
+        best = np.take_along_axis(best, order, 1)
+        places.append(best)
+        scores.append(np.take_along_axis(found, best, 1))
+    return np.concatenate(places), np.concatenate(scores)
+
+
+def _best(ids: list[str], scores: Vectors, k: int) -> tuple[list[str], Vectors]:
+    order = sorted(range(len(ids)), key=lambda place: (-scores[place], ids[place]))[:k]
+    return [ids[place] for place in order], scores[order]

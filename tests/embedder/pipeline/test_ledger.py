@@ -1,0 +1,65 @@
+"""The books: every image once, and every failure in the file, whatever its name."""
+
+from __future__ import annotations
+
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from embedder.pipeline.ledger import Ledger
+from embedder.records import Failure
+
+
+def failure(image_id: str, **changes: object) -> Failure:
+    fields = {"stage": "decode", "error": "Corrupt", "message": "broken", "etag": "abc", **changes}
+    return Failure(image_id=image_id, **fields)  # type: ignore[arg-type]
+
+
+def test_every_image_is_one_of_three() -> None:
+    ledger = Ledger()
+    ledger.embed(5)
+    ledger.skip(2)
+    ledger.fail(failure("a"))
+    ledger.fail(failure("b", transient=True))
+    assert (ledger.images, ledger.embedded, ledger.skipped, ledger.failed, ledger.transient) == (9, 5, 2, 2, 1)
+
+
+def test_threads_lose_no_count() -> None:
+    ledger = Ledger()
+    with ThreadPoolExecutor(8) as executor:
+        for number in range(400):
+            executor.submit(ledger.embed, 2)
+            executor.submit(ledger.fail, failure(str(number)))
+    assert (ledger.embedded, ledger.failed, ledger.causes["decode", "Corrupt"]) == (800, 400, 400)
+
+
+def test_every_sink_gets_one_line_a_failure() -> None:
+    sinks = [io.StringIO(), io.StringIO()]
+    ledger = Ledger(*sinks)
+    odd = ("line\nbreak.jpg", "next\x85\u2028.jpg", 'it\'s "quoted" 🐈', r"caf\xe9")
+    for each in odd:
+        ledger.fail(failure(each, message="two\nlines"))
+    ledger.fail(failure("none", etag=None))
+    assert sinks[0].getvalue() == sinks[1].getvalue()
+    lines = [json.loads(line) for line in sinks[0].getvalue().splitlines()]
+    assert [line["image_id"] for line in lines] == [*odd, "none"]
+    assert set(lines[0]) == {"image_id", "stage", "error", "message", "etag"}
+    assert lines[0]["message"] == "two\nlines"
+    assert lines[-1]["etag"] is None
+
+
+def test_only_the_first_few_failures_are_kept_in_memory() -> None:
+    ledger = Ledger()
+    for number in range(1000):
+        ledger.fail(failure(str(number)))
+    assert [each.image_id for each in ledger.first_failures] == [str(number) for number in range(10)]
+    assert ledger.failed == 1000
+
+
+def test_time_is_summed_over_threads() -> None:
+    ledger = Ledger()
+    with pytest.raises(ValueError, match="inside"), ledger.timed("decode"):
+        raise ValueError("inside")
+    assert ledger.seconds["decode"] > 0
