@@ -13,14 +13,7 @@ Where several hold: 130 or 143, then 75, then 65. 65 and 75 are EX_DATAERR and E
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from embedder.config import FailureLimit
 from embedder.errors import EmbedderError, TransientError
-from embedder.pipeline.stopping import Stop
-
-if TYPE_CHECKING:
-    from embedder.pipeline.ledger import Ledger  # which needs numpy, and --help imports this file
 
 DONE = 0
 BUG = 1
@@ -35,14 +28,3 @@ SIGNAL_BASE = 128  # as a shell reports a process that a signal ended
 def of_error(error: EmbedderError) -> int:
     """The exit code of an error that ended a command."""
     return TRY_AGAIN if isinstance(error, TransientError) else USAGE
-
-
-def of_run(ledger: Ledger, stop: Stop, limit: FailureLimit) -> int:
-    """The exit code of a run that came to its end."""
-    if stop.signal is not None:
-        return SIGNAL_BASE + stop.signal
-    if stop.error is not None or ledger.transient:
-        return TRY_AGAIN
-    if limit.exceeded(failed=ledger.failed, images=ledger.images):
-        return BAD_IMAGES
-    return DONE

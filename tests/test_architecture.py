@@ -21,6 +21,7 @@ ARROWS = {
     "config": "errors",
     "records": "",
     "system": "errors",
+    "exit_codes": "errors",
     "models": "SHARED",
     # The stages. They never import each other.
     "sources": "SHARED",
@@ -28,7 +29,6 @@ ARROWS = {
     "encoders": "SHARED models exit_codes",
     "stores": "SHARED",
     # What joins them, and its books.
-    "exit_codes": "SHARED pipeline",
     "logs": "SHARED",
     "pipeline": "SHARED exit_codes models sources decoding encoders stores",
     # What a person does with stored vectors.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Unpack
 
 from embedder import exit_codes
-from embedder.config import DEFAULT_STORE, Options, RunOptions
+from embedder.config import DEFAULT_STORE, FailureLimit, Options, RunOptions
 from embedder.encoders import Encoder
 from embedder.errors import ConfigurationError, TransientError
 from embedder.models.catalog import Model, find_model, fingerprint
@@ -265,6 +265,17 @@ class Session:
             source=self.source.name,
             store=self.store.name,
             stopped=stopped,
-            exit_code=exit_codes.of_run(ledger, stop, self.options.max_failures),
+            exit_code=exit_code(ledger, stop, self.options.max_failures),
             first_failures=tuple(ledger.first_failures),
         )
+
+
+def exit_code(ledger: Ledger, stop: Stop, limit: FailureLimit) -> int:
+    """The exit code of a run that came to its end."""
+    if stop.signal is not None:
+        return exit_codes.SIGNAL_BASE + stop.signal
+    if stop.error is not None or ledger.transient:
+        return exit_codes.TRY_AGAIN
+    if limit.exceeded(failed=ledger.failed, images=ledger.images):
+        return exit_codes.BAD_IMAGES
+    return exit_codes.DONE

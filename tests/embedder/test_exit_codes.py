@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from embedder import exit_codes
 from embedder.config import FailureLimit
 from embedder.errors import TransientError
 from embedder.pipeline.ledger import Ledger
+from embedder.pipeline.session import exit_code
 from embedder.pipeline.stopping import Stop
 from embedder.records import Failure
 from embedder.stores import sqlite
@@ -170,7 +170,7 @@ class TestPrecedence:
             stop.by_source(TransientError("the network is gone"))
         if signal:
             stop.by_signal(signal)
-        return exit_codes.of_run(ledger, stop, FailureLimit.parse("1"))
+        return exit_code(ledger, stop, FailureLimit.parse("1"))
 
     def test_codes(self) -> None:
         assert self.code() == 0
