@@ -16,8 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from embedder.decoding import jpeg
 from embedder.errors import ImageError
-from embedder.models.catalog import Preprocessing
-from embedder.records import Pixels
+from embedder.records import Pixels, Preprocessing
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 """What is looked for in a file, whatever its name says. Pillow knows many more, and runs a program for one of them."""
