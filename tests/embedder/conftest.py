@@ -17,10 +17,10 @@ UseEnvironment = Callable[[Mapping[str, str]], None]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def prepared_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Prepare models in a cache of this test run's own, once in every worker."""
+def prepared_models(shared: Path) -> Iterator[None]:
+    """Prepare models in a cache of this test run's own, once for all workers."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
         yield
 
 

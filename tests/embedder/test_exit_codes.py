@@ -138,7 +138,7 @@ def test_a_signal_ends_the_run_and_the_next_one_goes_on(cli: Cli, tmp_path: Path
     import signal
 
     put(tmp_path / "images", *(f"{number:03d}.jpg" for number in range(150)))
-    process = cli.start("run", "images", *RANDOM, "--engine", "torch", "--batch-size", "2")
+    process = cli.start("run", "images", *RANDOM, "--engine", "torch", "--precision", "full", "--batch-size", "2")
     deadline = time.monotonic() + 60
     while not (tmp_path / "vectors.db").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
