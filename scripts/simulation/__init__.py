@@ -4,6 +4,7 @@
     gateway.py       the one address they are reached at; counts requests
     runtime_api.py   Lambda: awslambdaric, AWS's own, against a small Runtime API
     batch.py         Batch's scheduler: every child a real `embedder run`
+    attempts.py      what became of each child, attempt by attempt
     retry_rules.py   evaluateOnExit, as Batch documents it; the rules are infra/retry_rules.py's
     books.py         does every image have exactly one right vector, or a reason?
     logbook.py       the same from nothing but the workers' log lines

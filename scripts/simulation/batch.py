@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from moto.batch.models import batch_backends
 
+from scripts.simulation.attempts import Attempt, Child
 from scripts.simulation.cloud import ROOT, Cloud
 from scripts.simulation.gateway import Call, CallerGoneError
 from scripts.simulation.logbook import last_words
@@ -29,38 +30,6 @@ ATTEMPT_SECONDS = 600
 _ACCOUNT, _REGION = "123456789012", "us-east-1"
 
 Say = Callable[[str], None]
-
-
-@dataclass(slots=True, kw_only=True)
-class Attempt:
-    """One process."""
-
-    number: int
-    """From 1, as Batch counts."""
-    caller: str
-    """Its name in `Gateway.calls`."""
-    log: Path
-    ending: Ending = field(default_factory=Ending)
-    seconds: float = 0.0
-
-
-@dataclass(slots=True, kw_only=True)
-class Child:
-    """A child of an array job, or a job that is none."""
-
-    job_id: str
-    """As Batch has it: `ID:INDEX` in an array."""
-    index: int | None
-    """None outside an array."""
-    attempts: list[Attempt] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return "the job" if self.index is None else f"child {self.index}"
-
-    @property
-    def succeeded(self) -> bool:
-        return bool(self.attempts) and self.attempts[-1].ending.succeeded
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,10 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from scripts.simulation.batch import Attempt, Child
+from scripts.simulation.attempts import Attempt, Child
 
 COUNTS = ("Images", "Embedded", "Skipped", "Failed")
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.simulation import logbook, runtime_api
-from scripts.simulation.batch import AT_ONCE, Child, Say, Scheduler
+from scripts.simulation.attempts import Child
+from scripts.simulation.batch import AT_ONCE, Say, Scheduler
 from scripts.simulation.books import problems
 from scripts.simulation.cloud import ROOT, Cloud
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from scripts.simulation import logbook, runtime_api
-from scripts.simulation.batch import Attempt
+from scripts.simulation.attempts import Attempt
 from scripts.simulation.books import problems
 from scripts.simulation.cloud import ROOT, Cloud, open_cloud
 from scripts.simulation.story import Chaos, Outcome, Story, chaos_for
