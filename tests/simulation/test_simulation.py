@@ -273,7 +273,10 @@ def a_mistake_in_the_event_is_the_answer_of_the_lambda(told: Told, cli: Cli) -> 
     code = told.folder / "lambda"
     environment = told.cloud.environment("mistaken")
     with runtime_api.serving("submitter.handler.handler", code, environment, cli.folder / "log") as function:
-        for event, said in (({"Path": ["images"]}, "perhaps Paths"), ({"Paths": ["nowhere"]}, "no image was found")):
+        for event, said in (
+            ({"Path": ["images"]}, "did you mean Paths"),
+            ({"Paths": ["nowhere"]}, "no image was found"),
+        ):
             with pytest.raises(runtime_api.FunctionError, match=said):
                 function.invoke(event)
         planned = function.invoke({"Paths": ["images"], "DryRun": True})

@@ -4,6 +4,8 @@ For what moto's server cannot do: keys with newlines, a million of them, arrays 
 submissions that overlap, and a death at any request.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import threading

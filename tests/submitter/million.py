@@ -3,6 +3,8 @@
 python -m tests.submitter.million 1000000
 """
 
+from __future__ import annotations
+
 import json
 import os
 import resource
@@ -13,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from submitter.config import Settings
+from submitter.config import Targets
 from submitter.deadline import Deadline
-from submitter.order import order_for
+from submitter.new_run import new_run_for
 from submitter.request import Request
 from submitter.submit import submit
 from tests.submitter.fake_aws import BUCKET, PAGE, Answer, FakeAws, page_xml
@@ -73,10 +75,12 @@ def main(count: int) -> dict[str, Any]:
     os.environ.update(environment)
     fake = EndlessFake(count)
     services = fake.connect()
-    settings = Settings(bucket=BUCKET, table="vectors", queue="queue", definition="embedder")
+    targets = Targets(bucket=BUCKET, table="vectors", queue="queue", definition="embedder")
     began, cpu = time.perf_counter(), time.process_time()
-    order = order_for(Request(folders=("images/",)), "million", bucket=BUCKET, services=services, deadline=Deadline())
-    submission = submit(order, settings, services)
+    new_run = new_run_for(
+        Request(folders=("images/",)), "million", bucket=BUCKET, services=services, deadline=Deadline()
+    )
+    submission = submit(new_run, targets, services)
     return {
         "images": submission.run.images,
         "shards": submission.run.shards,

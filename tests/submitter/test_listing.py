@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import hashlib
 
 import pytest
@@ -8,7 +10,7 @@ from submitter.clients import Services
 from submitter.deadline import RESERVE_SECONDS, Deadline
 from submitter.errors import OutOfTimeError
 from submitter.listing import list_folders
-from submitter.selection import Tally
+from submitter.selection import ListingTally
 from tests.submitter.cloud import Cloud
 from tests.submitter.fake_aws import BUCKET, PAGE, FakeAws
 
@@ -29,7 +31,9 @@ AWKWARD = [
 
 
 def keys_of(cloud: Cloud, *folders: str) -> list[str]:
-    listed = list_folders(cloud.services.pages, cloud.settings.bucket, folders, tally=Tally(), deadline=Deadline())
+    listed = list_folders(
+        cloud.services.pages, cloud.targets.bucket, folders, tally=ListingTally(), deadline=Deadline()
+    )
     return [found.key for found in listed]
 
 
@@ -45,10 +49,10 @@ def test_a_folder_is_not_a_prefix(submitter_cloud: Cloud) -> None:
 
 def test_what_is_known_of_an_object(submitter_cloud: Cloud) -> None:
     submitter_cloud.put("a/1.jpg", body=b"abc", storage_class="GLACIER")
-    tally = Tally()
+    tally = ListingTally()
     (found,) = list_folders(
         submitter_cloud.services.pages,
-        submitter_cloud.settings.bucket,
+        submitter_cloud.targets.bucket,
         ["nothing/", "a/"],
         tally=tally,
         deadline=Deadline(),
@@ -72,14 +76,14 @@ def test_any_key_arrives_whole(connected: tuple[FakeAws, Services], names: set[s
     fake, services = connected
     fake.objects = {}
     fake.put(*(f"images/{name}" for name in names))
-    listed = list_folders(services.pages, BUCKET, ["images/"], tally=Tally(), deadline=Deadline())
+    listed = list_folders(services.pages, BUCKET, ["images/"], tally=ListingTally(), deadline=Deadline())
     assert {found.key for found in listed} == {f"images/{name}" for name in names}
 
 
 def test_pages_are_followed(submitter_fake: FakeAws) -> None:
     submitter_fake.put(*(f"images/{number:05d}.jpg" for number in range(2 * PAGE + 1)))
     pages = submitter_fake.connect().pages
-    listed = list_folders(pages, BUCKET, ["images/"], tally=Tally(), deadline=Deadline())
+    listed = list_folders(pages, BUCKET, ["images/"], tally=ListingTally(), deadline=Deadline())
     assert sum(1 for _ in listed) == 2 * PAGE + 1
 
 
@@ -90,7 +94,7 @@ def test_time_runs_out(submitter_fake: FakeAws) -> None:
         submitter_fake.connect().pages,
         BUCKET,
         ["images/"],
-        tally=Tally(),
+        tally=ListingTally(),
         deadline=Deadline(remaining_ms=lambda: next(left)),
     )
     with pytest.raises(

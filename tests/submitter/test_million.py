@@ -1,5 +1,7 @@
 """However many keys there are, memory stays what it was."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
