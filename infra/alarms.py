@@ -11,7 +11,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra import metrics
-from infra.settings import Settings
+from infra.settings import StageSettings
 from infra.storage import Storage
 
 _QUIET = cloudwatch.TreatMissingData.NOT_BREACHING
@@ -25,7 +25,12 @@ class Alarms(Construct):
     """Each is named after its stage and what it watches: `embedder-prod-failed-jobs`."""
 
     def __init__(
-        self, scope: Construct, settings: Settings, topic: sns.ITopic, storage: Storage, submitter: lambda_.IFunction
+        self,
+        scope: Construct,
+        settings: StageSettings,
+        topic: sns.ITopic,
+        storage: Storage,
+        submitter: lambda_.IFunction,
     ) -> None:
         super().__init__(scope, "Alarms")
         self.settings = settings

@@ -16,10 +16,10 @@ from typing import Any
 from aws_cdk import App, Stage, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from infra.pipeline import Pipeline
+from infra.pipeline import DeliveryPipeline
 from infra.settings import SettingsError
-from infra.silo import Silo
-from infra.stages import Plan, read_plan
+from infra.stack import StageStack
+from infra.stages import Deployment, read_deployment
 
 HOME = Path(__file__).parent
 FLAGS: dict[str, Any] = json.loads((HOME / "cdk.json").read_text(encoding="utf-8"))["context"]
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"-c {stray[0]}: expected NAME=VALUE")
     named = dict(each.split("=", 1) for each in given.context)
     try:
-        plan = read_plan({**json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}")), **named})
+        plan = read_deployment({**json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}")), **named})
     except SettingsError as error:
         print(f"synth: {error}", file=sys.stderr)
         return 2
@@ -67,16 +67,16 @@ def findings(output: Path) -> str:
     return "\n".join([f"{len(lines)} findings that nobody has acknowledged (infra/permissions.py: accept)", *lines])
 
 
-def synthesize(plan: Plan, output: str) -> None:
+def synthesize(plan: Deployment, output: str) -> None:
     """Write the cloud assembly of a plan into a folder. Raises SettingsError."""
     app = App(context=FLAGS, outdir=output, analytics_reporting=False)
     checked: list[Stage] = [app]
     if plan.delivery:
         # The pipeline's own roles are of the CDK's making, and their wildcards not ours to answer for.
-        checked = Pipeline(app, plan.delivery, plan.stages).deployed
+        checked = DeliveryPipeline(app, plan.delivery, plan.stages).deployed
     else:
         for settings in plan.stages:
-            Silo(app, settings)
+            StageStack(app, settings)
     for stage in checked:
         Validations.of(stage).add_plugins(AwsSolutionsChecks(stage, write_suppressions_to_cloud_formation=True))
     app.synth()

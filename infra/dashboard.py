@@ -8,14 +8,16 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra import metrics
-from infra.settings import Settings
+from infra.settings import StageSettings
 from infra.storage import Storage
 
 
 class Dashboard(Construct):
     """Named after the stack."""
 
-    def __init__(self, scope: Construct, settings: Settings, storage: Storage, submitter: lambda_.IFunction) -> None:
+    def __init__(
+        self, scope: Construct, settings: StageSettings, storage: Storage, submitter: lambda_.IFunction
+    ) -> None:
         super().__init__(scope, "Dashboard")
 
         def sums(*names: str) -> list[cloudwatch.IMetric]:

@@ -10,7 +10,7 @@ from constructs import Construct
 
 from infra.network import Network
 from infra.permissions import accept
-from infra.settings import Settings
+from infra.settings import StageSettings
 
 _AMI = {"cpu": "ECS_AL2023", "gpu": "ECS_AL2023_NVIDIA"}
 _DISK_GIB = {"cpu": 50, "gpu": 100}
@@ -41,7 +41,7 @@ MOST_UPDATE_MINUTES = 360
 class Machines(Construct):
     """No machine runs, and nothing costs, while no job waits."""
 
-    def __init__(self, scope: Construct, settings: Settings, kind: str, network: Network) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings, kind: str, network: Network) -> None:
         super().__init__(scope, "Machines")
         self.kind = kind
         self.template = self._template()
@@ -61,7 +61,9 @@ class Machines(Construct):
             ],
         )
 
-    def _environment(self, name: str, limit: int, settings: Settings, network: Network) -> batch.CfnComputeEnvironment:
+    def _environment(
+        self, name: str, limit: int, settings: StageSettings, network: Network
+    ) -> batch.CfnComputeEnvironment:
         """Machines to be had in one way. Without a service role: with Batch's own, they can be changed in place."""
         spot = name == "Spot"
         ami = batch.CfnComputeEnvironment.Ec2ConfigurationObjectProperty(image_type=_AMI[self.kind])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from infra.settings import Settings
+from infra.settings import StageSettings
 
 STAGES = ("Load", "Fetch", "Decode", "Encode", "Write")
 """Of a worker, each with its seconds: `FetchSeconds`."""
@@ -17,7 +17,7 @@ FAILING_STAGES = ("check", "fetch", "decode", "encode", "write")
 """What the dimension `Stage` of `FailedImages` may be."""
 
 
-def ours(settings: Settings, name: str, statistic: str, minutes: int = 5, **dimensions: str) -> cloudwatch.Metric:
+def ours(settings: StageSettings, name: str, statistic: str, minutes: int = 5, **dimensions: str) -> cloudwatch.Metric:
     """A metric of the workers or of the watchman."""
     return cloudwatch.Metric(
         namespace="embedder",

@@ -7,8 +7,8 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra.logs import log_group
-from infra.settings import Settings
+from infra.log_groups import log_group
+from infra.settings import StageSettings
 from infra.storage import Storage
 
 ZONES = 2
@@ -28,7 +28,7 @@ _AGENT = {
 class Network(Construct):
     """Images and vectors go through gateway endpoints, which cost nothing and lead to this stage's data alone."""
 
-    def __init__(self, scope: Construct, settings: Settings, storage: Storage) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings, storage: Storage) -> None:
         super().__init__(scope, "Network")
         public = settings.subnets == "public"
         self.vpc = ec2.Vpc(
@@ -79,7 +79,7 @@ class Network(Construct):
         for name, service in _AGENT.items():
             self.vpc.add_interface_endpoint(name, service=service, security_groups=[endpoints], open=False)
 
-    def _log_refusals(self, settings: Settings) -> None:
+    def _log_refusals(self, settings: StageSettings) -> None:
         group = log_group(self, "Refused", settings)
         self.vpc.add_flow_log(
             "Refusals",

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from aws_cdk import Environment, Stack, Stage, pipelines
 from constructs import Construct
 
-from infra.settings import Delivery, Settings
-from infra.silo import Silo
+from infra.settings import Delivery, StageSettings
+from infra.stack import StageStack
 
 
-class Pipeline(Stack):
+class DeliveryPipeline(Stack):
     """A CDK pipeline, which also updates itself. Deployed once by hand; it lives where the first stage does."""
 
-    def __init__(self, scope: Construct, delivery: Delivery, stages: Sequence[Settings]) -> None:
+    def __init__(self, scope: Construct, delivery: Delivery, stages: Sequence[StageSettings]) -> None:
         first = stages[0]
         super().__init__(
             scope,
@@ -45,7 +45,7 @@ class Pipeline(Stack):
         self.deployed: list[Stage] = []
         for settings in stages:
             stage = Stage(self, settings.stage, env=Environment(account=settings.account, region=settings.region))
-            Silo(stage, settings)
+            StageStack(stage, settings)
             asked = [pipelines.ManualApprovalStep(f"Approve-{settings.stage}")]
             pipeline.add_stage(stage, pre=asked if settings.stage in delivery.approve else [])
             self.deployed.append(stage)

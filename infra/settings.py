@@ -33,7 +33,7 @@ reads only variables that it knows: a name that is none would be passed over uns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class StageSettings:
     """One stage: a silo with a bucket, a table, machines and watchmen of its own."""
 
     stage: str
@@ -81,7 +81,7 @@ class Settings:
                 raise SettingsError(f"stage {self.stage!r}: {problem}")
 
     @classmethod
-    def parse(cls, stage: str, given: Mapping[str, Any]) -> Settings:
+    def parse(cls, stage: str, given: Mapping[str, Any]) -> StageSettings:
         """Settings from TOML's values, or from texts as `-c NAME=VALUE` has them.
 
         Raises:
@@ -151,7 +151,7 @@ LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096,
 _ARN_OF_KEY = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+"
 
 
-def _names(given: Settings) -> list[str]:
+def _names(given: StageSettings) -> list[str]:
     fits = {
         "stage": (r"[a-z][a-z0-9-]{0,19}", "lower-case letters, digits and -, at most 20 of them"),
         "account": (r"(\d{12})?", "twelve digits"),
@@ -169,7 +169,7 @@ def _names(given: Settings) -> list[str]:
     ] + [f"{each!r} in alarm_emails is no address" for each in given.alarm_emails if not re.fullmatch(r"\S+@\S+", each)]
 
 
-def _numbers(given: Settings) -> list[str]:
+def _numbers(given: StageSettings) -> list[str]:
     within = {
         "manifest_days": (0, 36500),
         "spot_vcpus": (0, 100_000),
@@ -190,7 +190,7 @@ def _numbers(given: Settings) -> list[str]:
     return found
 
 
-def _workers(given: Settings) -> list[str]:
+def _workers(given: StageSettings) -> list[str]:
     found = []
     if not given.workers or set(given.workers) - set(KINDS) or len(set(given.workers)) < len(given.workers):
         found.append(f"workers is {list(given.workers)}, expected some of {', '.join(KINDS)}, each once")
@@ -211,7 +211,7 @@ def _workers(given: Settings) -> list[str]:
     return found
 
 
-def _triggers(given: Settings) -> list[str]:
+def _triggers(given: StageSettings) -> list[str]:
     found = []
     if given.schedule and not re.fullmatch(r"(rate|cron)\([^()]+\)", given.schedule):
         found.append(f"schedule is {given.schedule!r}, expected rate(1 day) or cron(0 3 * * ? *)")

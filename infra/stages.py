@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.settings import Delivery, Settings, SettingsError
+from infra.settings import Delivery, SettingsError, StageSettings
 
 STAGES = Path(__file__).parent / "stages.toml"
 DEFAULT_STAGE = "dev"
@@ -17,14 +17,14 @@ _CDK_OWN = ("aws:", "aws-cdk:", "@aws-cdk/", "cdk-", "tree-metadata")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Deployment:
     """What is to be synthesized: one stage, or a pipeline of several."""
 
-    stages: tuple[Settings, ...]
+    stages: tuple[StageSettings, ...]
     delivery: Delivery | None = None
 
 
-def read_plan(context: Mapping[str, Any], path: Path = STAGES) -> Plan:
+def read_deployment(context: Mapping[str, Any], path: Path = STAGES) -> Deployment:
     """The plan that a context (`stage`, `pipeline`, or any setting) asks for.
 
     Raises:
@@ -36,15 +36,15 @@ def read_plan(context: Mapping[str, Any], path: Path = STAGES) -> Plan:
     stage = str(given.pop("stage", DEFAULT_STAGE))
     wants_pipeline = str(given.pop("pipeline", "false")).lower()
     if wants_pipeline != "true":
-        return Plan(stages=(Settings.parse(stage, {**tables.get(stage, {}), **given}),))
+        return Deployment(stages=(StageSettings.parse(stage, {**tables.get(stage, {}), **given}),))
     if "pipeline" not in tables:
         raise SettingsError(f"there is no table [pipeline] in {path}: it says what to deliver, and from where")
     delivery = Delivery.parse(tables["pipeline"])
-    stages = tuple(Settings.parse(name, {**tables.get(name, {}), **given}) for name in delivery.stages)
+    stages = tuple(StageSettings.parse(name, {**tables.get(name, {}), **given}) for name in delivery.stages)
     for each in stages:
         if not each.account or not each.region:
             raise SettingsError(f"stage {each.stage!r}: a pipeline has to know its account and region; say both")
-    return Plan(stages=stages, delivery=delivery)
+    return Deployment(stages=stages, delivery=delivery)
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

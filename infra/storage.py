@@ -9,13 +9,13 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.permissions import accept
-from infra.settings import RUNS_PREFIX, Settings
+from infra.settings import RUNS_PREFIX, StageSettings
 
 
 class Storage(Construct):
     """Both outlive the stack: what took days to compute does not go with a mistyped command."""
 
-    def __init__(self, scope: Construct, settings: Settings) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings) -> None:
         super().__init__(scope, "Storage")
         self.key = kms.Key.from_key_arn(self, "Key", settings.key) if settings.key else None
         self.own_bucket = None if settings.bucket else self._bucket(settings)
@@ -29,7 +29,7 @@ class Storage(Construct):
         """The ARN of everything that belongs to a run."""
         return str(self.bucket.arn_for_objects(f"{RUNS_PREFIX}*"))
 
-    def _bucket(self, settings: Settings) -> s3.Bucket:
+    def _bucket(self, settings: StageSettings) -> s3.Bucket:
         bucket = s3.Bucket(
             self,
             "Images",

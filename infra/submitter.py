@@ -8,11 +8,11 @@ from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra.functions import Function
+from infra.lambda_function import LambdaFunction
 from infra.permissions import allow
-from infra.settings import Settings
+from infra.settings import StageSettings
 from infra.storage import Storage
-from infra.workers import Workers
+from infra.worker_kind import WorkerKind
 
 TIMEOUT = Duration.seconds(900)
 """The most there is: listing a million images takes minutes."""
@@ -20,10 +20,10 @@ MEMORY_MIB = 1769
 """From here on a Lambda has a whole vCPU, which reads S3's XML."""
 
 
-class Submitter(Function):
+class Submitter(LambdaFunction):
     """Lists images, writes runs, and submits to that queue with that definition."""
 
-    def __init__(self, scope: Construct, settings: Settings, storage: Storage, workers: Workers) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings, storage: Storage, workers: WorkerKind) -> None:
         super().__init__(
             scope,
             "Submitter",
@@ -43,7 +43,7 @@ class Submitter(Function):
         _allow_submitting(self.role, settings, storage, workers)
 
 
-def _allow_submitting(role: iam.Role, settings: Settings, storage: Storage, workers: Workers) -> None:
+def _allow_submitting(role: iam.Role, settings: StageSettings, storage: Storage, workers: WorkerKind) -> None:
     allow(role, "s3:ListBucket", on=[storage.bucket.bucket_arn])
     allow(
         role,

@@ -12,7 +12,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.permissions import allow
-from infra.settings import Settings
+from infra.settings import StageSettings
 from infra.storage import Storage
 from infra.submitter import TIMEOUT, Submitter
 
@@ -27,7 +27,7 @@ DELIVERIES = 5
 class Schedule(Construct):
     """Submits the same folders again and again; what is unchanged is skipped."""
 
-    def __init__(self, scope: Construct, settings: Settings, submitter: Submitter) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings, submitter: Submitter) -> None:
         super().__init__(scope, "Schedule")
         event = events.RuleTargetInput.from_object({"Paths": list(settings.schedule_paths)})
         events.Rule(
@@ -39,10 +39,10 @@ class Schedule(Construct):
         )
 
 
-class Notifications(Construct):
+class UploadNotifications(Construct):
     """S3 tells a queue what was uploaded, and the queue tells the submitter."""
 
-    def __init__(self, scope: Construct, settings: Settings, storage: Storage, submitter: Submitter) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings, storage: Storage, submitter: Submitter) -> None:
         super().__init__(scope, "Notifications")
         self.put_aside = sqs.Queue(
             self,
@@ -74,7 +74,7 @@ class Notifications(Construct):
         self._let_in(settings, storage, queue)
         CfnOutput(Stack.of(self), "UploadsQueueArn", value=queue.queue_arn)
 
-    def _let_in(self, settings: Settings, storage: Storage, queue: sqs.Queue) -> None:
+    def _let_in(self, settings: StageSettings, storage: Storage, queue: sqs.Queue) -> None:
         """Let the bucket send. One that is not ours has to be told so by its owner: docs/operations.md."""
         stack = Stack.of(self)
         # Our own bucket has no name yet when the queue's policy is made. It will begin with the stack's, which
@@ -112,7 +112,7 @@ class Notifications(Construct):
         bucket.node.add_dependency(policy)  # S3 tries the queue out when it is told
 
 
-class Address(Construct):
+class FunctionUrl(Construct):
     """A Function URL. Only this account's identities that may invoke the function get an answer."""
 
     def __init__(self, scope: Construct, submitter: Submitter) -> None:

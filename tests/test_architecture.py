@@ -163,7 +163,7 @@ def test_what_the_tests_import_of_infra_needs_no_cdk(name: str) -> None:
 
 
 def test_the_watchman_needs_boto3_and_nothing_else() -> None:
-    found = {each.split(".")[0] for each in Module(path=ROOT / "infra" / "watcher" / "handler.py").imports()}
+    found = {each.split(".")[0] for each in Module(path=ROOT / "infra" / "job_monitor" / "handler.py").imports()}
     assert found <= sys.stdlib_module_names | {"boto3"}
 
 

@@ -127,7 +127,7 @@ def _reached(modules: tuple[str, ...]) -> set[Path]:
 
 
 def _file(module: str) -> Path | None:
-    if module.split(".")[0] not in ("embedder", "submitter") and not module.startswith("infra.watcher."):
+    if module.split(".")[0] not in ("embedder", "submitter") and not module.startswith("infra.job_monitor."):
         return None
     path = ROOT.joinpath(*module.split("."))
     found = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"

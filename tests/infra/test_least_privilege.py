@@ -46,8 +46,8 @@ def test_a_key_and_a_queue_add_what_they_need(full: Assembly) -> None:
 
 
 def test_the_watchman_may_only_look(stage: Assembly) -> None:
-    assert needed("infra.watcher.handler") == {"batch:ListJobs"}
-    assert allowed(stage, "Watchman") == needed("infra.watcher.handler") | LAMBDAS_OWN
+    assert needed("infra.job_monitor.handler") == {"batch:ListJobs"}
+    assert allowed(stage, "JobMonitor") == needed("infra.job_monitor.handler") | LAMBDAS_OWN
 
 
 def resources(assembly: Assembly, role: str, action: str) -> set[str]:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from embedder import config
-from infra.settings import WORKER_OPTIONS, Delivery, Settings, SettingsError
-from infra.stages import STAGES, read_plan
+from infra.settings import WORKER_OPTIONS, Delivery, SettingsError, StageSettings
+from infra.stages import STAGES, read_deployment
 from tests.infra.synthesis import IMAGE, ROOT, run_app
 
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
@@ -21,23 +21,23 @@ def test_a_stage_is_its_table_and_what_the_command_line_changes(tmp_path: Path) 
     path = tmp_path / "stages.toml"
     path.write_text('[prod]\nlog_days = 90\nworkers = ["gpu"]\noptions = { dtype = "float16" }\n')
     given = {"stage": "prod", "log_days": "7", "alarm_emails": "a@b.c, d@e.f", "@aws-cdk/x": True}
-    (found,) = read_plan(given, path).stages
+    (found,) = read_deployment(given, path).stages
     assert (found.stage, found.name) == ("prod", "embedder-prod")
     assert (found.log_days, found.workers, found.options) == (7, ("gpu",), {"dtype": "float16"})
     assert found.alarm_emails == ("a@b.c", "d@e.f")
-    assert found.spot_vcpus == Settings(stage="x").spot_vcpus
+    assert found.spot_vcpus == StageSettings(stage="x").spot_vcpus
 
 
 def test_a_stage_without_a_table_has_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "stages.toml"
     path.write_text("")
-    assert read_plan({"stage": "another"}, path).stages == (Settings(stage="another"),)
+    assert read_deployment({"stage": "another"}, path).stages == (StageSettings(stage="another"),)
 
 
 def test_the_stages_of_the_repository_are_right() -> None:
-    (dev,) = read_plan({}).stages
+    (dev,) = read_deployment({}).stages
     assert (dev.stage, dev.workers, dev.subnets) == ("dev", ("cpu",), "public")
-    assert read_plan({"stage": "prod"}).stages[0].subnets == "isolated"
+    assert read_deployment({"stage": "prod"}).stages[0].subnets == "isolated"
     assert STAGES.name == "stages.toml"
 
 
@@ -75,17 +75,17 @@ def test_the_stages_of_the_repository_are_right() -> None:
 )
 def test_a_mistake_is_a_sentence(given: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(said)):
-        Settings.parse("prod", given)
+        StageSettings.parse("prod", given)
 
 
 @pytest.mark.parametrize("stage", ["", "Prod", "my_stage", "-x", "x" * 21])
 def test_a_stage_is_called_something_that_names_can_begin_with(stage: str) -> None:
     with pytest.raises(SettingsError, match="stage"):
-        Settings(stage=stage)
+        StageSettings(stage=stage)
 
 
 def test_an_image_of_anybodys_is_fine_with_a_way_to_the_internet() -> None:
-    assert Settings(stage="dev", subnets="public", cpu_image="docker.io/somebody/embedder").image("cpu")
+    assert StageSettings(stage="dev", subnets="public", cpu_image="docker.io/somebody/embedder").image("cpu")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_wrong_file_is_a_sentence(tmp_path: Path, text: str, said: str) -> Non
     path = tmp_path / "stages.toml"
     path.write_text(text)
     with pytest.raises(SettingsError, match=said):
-        read_plan({"stage": "prod"}, path)
+        read_deployment({"stage": "prod"}, path)
 
 
 def test_a_pipeline_knows_where_its_stages_are(tmp_path: Path) -> None:
@@ -104,9 +104,9 @@ def test_a_pipeline_knows_where_its_stages_are(tmp_path: Path) -> None:
     connection = "arn:aws:codeconnections:eu-central-1:111111111111:connection/1"
     path.write_text(f'[pipeline]\nrepository = "a/b"\nconnection = "{connection}"\nstages = ["prod"]\n')
     with pytest.raises(SettingsError, match="has to know its account and region"):
-        read_plan({"pipeline": "true"}, path)
+        read_deployment({"pipeline": "true"}, path)
     path.write_text(path.read_text() + '[prod]\naccount = "111111111111"\nregion = "eu-central-1"\n')
-    plan = read_plan({"pipeline": "true"}, path)
+    plan = read_deployment({"pipeline": "true"}, path)
     assert plan.delivery == Delivery(repository="a/b", connection=connection, stages=("prod",))
     assert [each.stage for each in plan.stages] == ["prod"]
 
@@ -136,7 +136,7 @@ def test_every_setting_is_in_the_reference_as_it_is_here() -> None:
     section = REFERENCE.split("\n## AWS stages\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.+) \|$", section, flags=re.MULTILINE)
     documented = {name: rest for name, *rest in rows}
-    for each in fields(Settings):
+    for each in fields(StageSettings):
         if each.name != "stage":
             assert documented[each.name] == [_shown(each.default), each.metadata["about"]]
 

@@ -13,23 +13,23 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra.functions import Function
+from infra.lambda_function import LambdaFunction
 from infra.permissions import allow
-from infra.settings import Settings
+from infra.settings import StageSettings
 
 LOOK = Duration.minutes(5)
 
 
-class Watchman(Function):
+class JobMonitor(LambdaFunction):
     """Metrics that Batch does not have: RunnableSeconds, JobSeconds, FailedJobs."""
 
-    def __init__(self, scope: Construct, settings: Settings, queues: Sequence[str]) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings, queues: Sequence[str]) -> None:
         super().__init__(
             scope,
-            "Watchman",
+            "JobMonitor",
             settings,
-            package=Path(__file__).parent / "watcher",
-            handler="watcher.handler.handler",
+            package=Path(__file__).parent / "job_monitor",
+            handler="job_monitor.handler.handler",
             description="The watchman: how long jobs wait and take, and which fail",
             memory_mib=256,
             timeout=Duration.minutes(2),
@@ -52,10 +52,10 @@ class Watchman(Function):
         )
 
 
-class Mail(Construct):
+class AlertTopic(Construct):
     """One topic for everything that somebody should know."""
 
-    def __init__(self, scope: Construct, settings: Settings, queues: Sequence[str]) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings, queues: Sequence[str]) -> None:
         super().__init__(scope, "Mail")
         self.topic = sns.Topic(self, "Topic", display_name=f"embedder {settings.stage}", enforce_ssl=True)
         for address in settings.alarm_emails:

@@ -7,20 +7,20 @@ from constructs import Construct
 
 from infra.alarms import Alarms
 from infra.dashboard import Dashboard
-from infra.logs import log_group
+from infra.log_groups import log_group
+from infra.monitoring import AlertTopic, JobMonitor
 from infra.network import ZONES, Network
-from infra.settings import Settings
+from infra.settings import StageSettings
 from infra.storage import Storage
 from infra.submitter import Submitter
-from infra.triggers import Address, Notifications, Schedule
-from infra.watching import Mail, Watchman
-from infra.workers import Workers
+from infra.triggers import FunctionUrl, Schedule, UploadNotifications
+from infra.worker_kind import WorkerKind
 
 
-class Silo(Stack):
+class StageStack(Stack):
     """Everything a stage needs, and nothing that another stage has: several live in one account."""
 
-    def __init__(self, scope: Construct, settings: Settings) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings) -> None:
         super().__init__(
             scope,
             settings.name,
@@ -31,19 +31,19 @@ class Silo(Stack):
         storage = Storage(self, settings)
         network = Network(self, settings, storage)
         group = log_group(self, "WorkerLog", settings)
-        workers = {kind: Workers(self, settings, kind, network, storage, group) for kind in settings.workers}
+        workers = {kind: WorkerKind(self, settings, kind, network, storage, group) for kind in settings.workers}
         submitter = Submitter(self, settings, storage, workers[settings.workers[0]])
         queues = [each.queue for each in workers.values()]
-        Watchman(self, settings, queues)
-        mail = Mail(self, settings, queues)
+        JobMonitor(self, settings, queues)
+        mail = AlertTopic(self, settings, queues)
         alarms = Alarms(self, settings, mail.topic, storage, submitter.function)
         Dashboard(self, settings, storage, submitter.function)
         if settings.schedule:
             Schedule(self, settings, submitter)
         if settings.notify:
-            alarms.put_aside(Notifications(self, settings, storage, submitter).put_aside)
+            alarms.put_aside(UploadNotifications(self, settings, storage, submitter).put_aside)
         if settings.function_url:
-            Address(self, submitter)
+            FunctionUrl(self, submitter)
         Tags.of(self).add("embedder-stage", settings.stage)
         Tags.of(self).add("devops-guru-embedder", settings.stage)  # for accounts that still use it, until 2027-09-30
         outputs = {

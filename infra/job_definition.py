@@ -9,10 +9,10 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.image import Image
+from infra.container_image import ContainerImage
 from infra.permissions import allow
 from infra.retry_rules import RETRY_STRATEGY
-from infra.settings import RUNS_PREFIX, Settings
+from infra.settings import RUNS_PREFIX, StageSettings
 from infra.storage import Storage
 
 
@@ -33,11 +33,17 @@ SHARED_MEMORY_MIB = 1024
 TEMPORARY_MIB = 1024
 
 
-class Job(Construct):
+class JobDefinition(Construct):
     """`embedder run`, told its run and shard by whoever submits it."""
 
     def __init__(
-        self, scope: Construct, settings: Settings, kind: str, storage: Storage, image: Image, group: logs.LogGroup
+        self,
+        scope: Construct,
+        settings: StageSettings,
+        kind: str,
+        storage: Storage,
+        image: ContainerImage,
+        group: logs.LogGroup,
     ) -> None:
         super().__init__(scope, "Job")
         self.role = self._worker_role(storage)
@@ -135,7 +141,7 @@ class Job(Construct):
             allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=[storage.key.key_arn])
         return role
 
-    def _execution_role(self, image: Image, group: logs.LogGroup) -> iam.Role:
+    def _execution_role(self, image: ContainerImage, group: logs.LogGroup) -> iam.Role:
         """Not the worker's: ECS pulls the image and writes the log with it."""
         role = iam.Role(
             self,

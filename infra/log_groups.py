@@ -6,11 +6,11 @@ from aws_cdk import RemovalPolicy
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.settings import LOG_DAYS, Settings
+from infra.settings import LOG_DAYS, StageSettings
 
 _RETENTION = dict(zip(LOG_DAYS, logs.RetentionDays, strict=False))  # the enumeration ends with INFINITE
 
 
-def log_group(scope: Construct, name: str, settings: Settings) -> logs.LogGroup:
+def log_group(scope: Construct, name: str, settings: StageSettings) -> logs.LogGroup:
     """A log group; CloudWatch encrypts it."""
     return logs.LogGroup(scope, name, retention=_RETENTION[settings.log_days], removal_policy=RemovalPolicy.DESTROY)

@@ -1,4 +1,4 @@
-"""The watchman's Lambda: `watcher.handler.handler`, from a schedule and for Batch's events about jobs.
+"""The watchman's Lambda: `job_monitor.handler.handler`, from a schedule and for Batch's events about jobs.
 
 It writes lines in CloudWatch's embedded metric format to its log, from which CloudWatch makes metrics in the namespace
 `embedder`, so it needs no permission to write any. Environment: `DEPLOYMENT`, `QUEUES` (ARNs, separated by commas).

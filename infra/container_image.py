@@ -10,17 +10,17 @@ from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecr_assets as assets
 from constructs import Construct
 
-from infra.settings import Settings, SettingsError
+from infra.settings import SettingsError, StageSettings
 
 ROOT = Path(__file__).parents[1]
 _NOT_IN_IT = [".*", "infra", "tests", "docs", "build", "**/__pycache__", "*.egg-info", "*.db*"]
 _TORCH: dict[str, dict[str, str]] = {"cpu": {}, "gpu": {"TORCH_INDEX": ""}}  # PyPI's torch has CUDA
 
 
-class Image(Construct):
+class ContainerImage(Construct):
     """`uri` for the job definition, and the repository that it is pulled from, where that is ECR's."""
 
-    def __init__(self, scope: Construct, settings: Settings, kind: str) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings, kind: str) -> None:
         super().__init__(scope, "Image")
         self.uri = settings.image(kind)
         self.repository: ecr.IRepository | None = None
@@ -44,6 +44,6 @@ class Image(Construct):
             )
 
 
-def _model(settings: Settings) -> dict[str, str]:
+def _model(settings: StageSettings) -> dict[str, str]:
     """The model has to be in the image: workers can neither download one nor keep it."""
     return {"MODEL": settings.options["model"]} if "model" in settings.options else {}

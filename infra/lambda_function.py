@@ -12,18 +12,18 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.logs import log_group
-from infra.settings import Settings
+from infra.log_groups import log_group
+from infra.settings import StageSettings
 
 
-class Function(Construct):
+class LambdaFunction(Construct):
     """Its role may write its log, and what is allowed to it afterwards."""
 
     def __init__(
         self,
         scope: Construct,
         name: str,
-        settings: Settings,
+        settings: StageSettings,
         *,
         package: Path,
         handler: str,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.watcher import handler
+from infra.job_monitor import handler
 
 NOW = 1_800_000_000.0
 
