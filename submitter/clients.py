@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import boto3
-import botocore.session
 from botocore.config import Config
+
+from submitter.listing_pages import take_objects
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 
 CONCURRENT_REQUESTS = 8
 """Concurrent requests, and therefore connections kept open. At most this many shards are in memory."""
+CONCURRENT_LISTINGS = 16
+"""Concurrent requests for pages of a listing."""
 
 # boto3's default of three attempts 50 ms apart does not outlast a second of trouble.
 _PATIENT = Config(
     retries={"mode": "standard", "total_max_attempts": 8},
     connect_timeout=5,
     read_timeout=20,
-    max_pool_connections=2 * CONCURRENT_REQUESTS,
+    max_pool_connections=CONCURRENT_REQUESTS + CONCURRENT_LISTINGS,
 )
 _ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=20)
 
@@ -32,11 +35,7 @@ class Services:
 
     @cached_property
     def _session(self) -> boto3.Session:
-        return boto3.Session(botocore_session=self._core)
-
-    @cached_property
-    def _core(self) -> botocore.session.Session:
-        return botocore.session.get_session()
+        return boto3.Session()
 
     @cached_property
     def s3(self) -> S3Client:
@@ -44,11 +43,10 @@ class Services:
 
     @cached_property
     def pages(self) -> S3Client:
-        """A client for listings that leaves timestamps as text: parsing one a key takes most of a page's CPU time."""
-        session = botocore.session.get_session()
-        session.register_component("data_loader", self._core.get_component("data_loader"))  # reads its files only once
-        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
-        return boto3.Session(botocore_session=session).client("s3", config=_PATIENT)
+        """A client for listings, which parses the entries of a page in a sixth of boto3's time."""
+        client = self._session.client("s3", config=_PATIENT)
+        client.meta.events.register("before-parse.s3.ListObjectsV2", take_objects)
+        return client
 
     @cached_property
     def batch(self) -> BatchClient:

@@ -42,6 +42,21 @@ def test_awkward_keys_by_a_real_server(submitter_cloud: Cloud) -> None:
     assert sorted(keys_of(submitter_cloud, "images/")) == sorted(AWKWARD)
 
 
+def test_parallel_requests_to_a_real_server(submitter_cloud: Cloud) -> None:
+    """In the order of UTF-8 bytes, with keys that no range begins at by itself."""
+    keys = sorted([*AWKWARD, *(f"images/{number:03d}é.jpg" for number in range(60))], key=lambda key: key.encode())
+    submitter_cloud.put(*keys)
+    listed = list_folders(
+        submitter_cloud.services.pages,
+        submitter_cloud.targets.bucket,
+        ["images/"],
+        tally=ListingTally(),
+        deadline=Deadline(),
+        page_size=2,
+    )
+    assert [found.key for found in listed] == keys
+
+
 def test_a_folder_is_not_a_prefix(submitter_cloud: Cloud) -> None:
     submitter_cloud.put("images/1.jpg", "images-old/2.jpg", "images.jpg")
     assert keys_of(submitter_cloud, "images/") == ["images/1.jpg"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from submitter.errors import OutOfTimeError, SetupError, UsageError
 from submitter.manifest import Entry, Run, RunLocation, parse_entries
 from submitter.new_run import NewRun, new_run_for
 from submitter.request import Request
+from submitter.shards import cut
 from submitter.submit import submit
 from tests.submitter.cloud import Cloud
 from tests.submitter.fake_aws import BUCKET, Answer, Crash, FakeAws
@@ -219,6 +221,21 @@ def test_run_json_comes_after_every_shard_and_before_any_job(
     attempt(submitter_fake, submitter_targets, submitter_fake.connect(watch))
     # claim, four shards, commit, then the run; the note that jobs are coming, the job, jobs.json
     assert new_run == ["PutObject"] * 6 + ["run.json", "PutObject", "SubmitJob", "PutObject"]
+
+
+def test_shards_are_those_of_a_plain_listing(submitter_fake: FakeAws, submitter_targets: Targets) -> None:
+    """Byte for byte, although parallel requests list the folder."""
+    keys = {f"images/{number // 700:03d}/{number * 37 % 100_000:05d}.jpg" for number in range(9_000)}
+    submitter_fake.put(*keys, "images/ünï/1.jpg", "images/notes.txt")
+    request, services = Request(folders=("images/",), shard_size=1000), submitter_fake.connect()
+    new_run = new_run_for(request, RUN_ID, bucket=BUCKET, services=services, deadline=Deadline())
+    submit(new_run, submitter_targets, services)
+    ordered = sorted([*keys, "images/ünï/1.jpg"], key=lambda key: key.encode())
+    etag = hashlib.md5(b"picture").hexdigest()
+    wanted = list(cut((Entry(key=key, etag=etag, size=7) for key in ordered), 1000))
+    assert len(wanted) == 10
+    for shard in wanted:
+        assert submitter_fake.objects[LOCATION.shard_key(shard.number)] == shard.body
 
 
 def test_nothing_is_put_over_anything(submitter_fake: FakeAws, submitter_targets: Targets) -> None:
