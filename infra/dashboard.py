@@ -1,4 +1,4 @@
-"""One page that shows a run as it goes, and what it goes through."""
+"""A dashboard that shows the progress of runs, and the services that they use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infra.storage import Storage
 
 
 class Dashboard(Construct):
-    """Named after the stack."""
+    """The dashboard is named after the stack."""
 
     def __init__(
         self, scope: Construct, settings: StageSettings, storage: Storage, submitter: lambda_.IFunction

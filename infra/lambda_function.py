@@ -1,4 +1,4 @@
-"""A Lambda with a role and a log of its own."""
+"""A Lambda function with its own role and log group."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from infra.settings import StageSettings
 
 
 class LambdaFunction(Construct):
-    """Its role may write its log, and what is allowed to it afterwards."""
+    """Its role may write the log; callers of `permissions.allow` add the rest."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class LambdaFunction(Construct):
     ) -> None:
         """
         Args:
-            package: a Python package that needs boto3 and nothing else; it keeps its name.
+            package: the folder of a Python package that needs only boto3. It keeps its name.
         """
         super().__init__(scope, name)
         group = log_group(self, "Log", settings)

@@ -1,4 +1,4 @@
-"""One kind of worker, `cpu` or `gpu`: image, machines, queue and job definition."""
+"""One kind of worker, `cpu` or `gpu`: its image, machines, queue and job definition."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infra.storage import Storage
 
 
 class WorkerKind(Construct):
-    """`queue` and `definition` are ARNs, the latter's with its revision."""
+    """`queue` and `definition` are ARNs; the definition's includes its revision."""
 
     def __init__(
         self,

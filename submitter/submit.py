@@ -35,6 +35,7 @@ from submitter.manifest import Run, RunLocation, shard_name
 from submitter.new_run import NewRun
 from submitter.objects import Objects
 from submitter.parallel import parallel_map
+from submitter.preflight import check_region
 from submitter.shards import Shard, cut, put_shards, put_shards_once
 
 
@@ -71,7 +72,7 @@ def submit(
     location = RunLocation(bucket=targets.bucket, run_id=new_run.run_id)
     objects = Objects(client=services.s3, bucket=targets.bucket)
     written = objects.get(location.run_key)
-    run = Run.from_json(written) if written else _write_run(new_run, location, targets, objects)
+    run = Run.from_json(written) if written else _write_run(new_run, location, targets, objects, services)
     submitter = JobSubmitter(
         batch=services.batch,
         submitting=services.submitting,
@@ -83,9 +84,10 @@ def submit(
     return Submission(location=location, run=run, jobs=tuple(jobs))
 
 
-def _write_run(new_run: NewRun, location: RunLocation, targets: Targets, objects: Objects) -> Run:
+def _write_run(new_run: NewRun, location: RunLocation, targets: Targets, objects: Objects, services: Services) -> Run:
     committed = objects.get(_commit_key(location))
     if committed is None:
+        check_region(targets, services)
         committed = _write_shards(new_run, location, targets, objects)
     commit = json.loads(committed)
     run = Run.from_json(json.dumps(commit["run"]))

@@ -20,6 +20,7 @@ NEEDS = {
     "s3:HeadObject": ("s3:GetObject", "s3:ListBucket"),
     "s3:CopyObject": ("s3:GetObject", "s3:PutObject"),
     "s3:ListObjectsV2": ("s3:ListBucket",),
+    "s3:HeadBucket": ("s3:ListBucket",),
 }
 """The actions behind an operation, where it is not one of the same name."""
 

@@ -83,6 +83,12 @@ class FakeAws:
         keys = sorted(key for key in self.objects if key.startswith(prefix) and key > after)
         return Answer(page_xml([(key, self.objects[key]) for key in keys[:size]], more=len(keys) > size))
 
+    def _headbucket(self, _request: Any) -> Answer:
+        return Answer(headers={"x-amz-bucket-region": "us-east-1"})
+
+    def _describetable(self, _request: Any) -> Answer:
+        return _json({"Table": {"TableName": "vectors"}})
+
     def _getobject(self, request: Any) -> Answer:
         body = self.objects.get(_key(request))
         return xml_error(404, "NoSuchKey") if body is None else Answer(body)
@@ -132,6 +138,7 @@ class Wire:
             self.services.pages,
             self.services.batch,
             self.services.submitting,
+            self.services.dynamodb,
         ):
             client.meta.events.register("before-send", self._respond)  # type: ignore[arg-type]
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ from tests.submitter.fake_aws import BUCKET, Answer, Crash, FakeAws
 RUN_ID = "request-1"
 LOCATION = RunLocation(bucket=BUCKET, run_id=RUN_ID)
 SHARD_SIZE = 3
+BEFORE = ("HeadBucket", "DescribeTable")
+"""Calls that look before anything is written."""
 WRITES = ("PutObject", "CopyObject", "SubmitJob")
 EVERY_CALL = ("GetObject", "ListObjectsV2", "ListJobs", *WRITES)
 
@@ -102,7 +105,7 @@ def test_a_death_at_any_call_and_another_delivery(submitter_targets: Targets, af
         assert [job["jobName"] for job in fake.jobs] == [f"embedder-{RUN_ID}-0"]
         assert attempt(fake, submitter_targets, fake.connect()) == result
         assert len(fake.jobs) == 1
-    assert died_of == {"GetObject", "PutObject", "ListObjectsV2", "ListJobs", "SubmitJob"}
+    assert died_of == {*BEFORE, "GetObject", "PutObject", "ListObjectsV2", "ListJobs", "SubmitJob"}
 
 
 @pytest.mark.usefixtures("submitter_environment")
@@ -179,7 +182,7 @@ def test_two_deliveries_at_once(submitter_targets: Targets) -> None:
         assert all(fake.objects[key] == before[key] for key in shards), "a run does not change"
         # Between looking for a job and submitting it nothing can be held against another attempt.
         assert len(fake.jobs) == (2 if pausing.paused_at == "SubmitJob" else 1), pausing.paused_at
-    assert paused_at == {"GetObject", "PutObject", "ListObjectsV2", "ListJobs", "SubmitJob"}
+    assert paused_at == {*BEFORE, "GetObject", "PutObject", "ListObjectsV2", "ListJobs", "SubmitJob"}
 
 
 def test_many_deliveries_at_once_by_a_real_server(submitter_cloud: Cloud) -> None:
@@ -268,6 +271,29 @@ def test_nothing_is_submitted_half_listed(submitter_fake: FakeAws, submitter_tar
     result = attempt(submitter_fake, submitter_targets, submitter_fake.connect())
     check_whole(submitter_fake, set(), result)
     assert result["images"] == 2500
+
+
+def test_a_bucket_of_another_region(submitter_fake: FakeAws, submitter_targets: Targets) -> None:
+    fill(submitter_fake)
+
+    def elsewhere(operation: str, serve: Callable[[], Answer]) -> Answer:
+        return Answer(headers={"x-amz-bucket-region": "eu-central-1"}) if operation == "HeadBucket" else serve()
+
+    before = dict(submitter_fake.objects)
+    with pytest.raises(UsageError, match=r"bucket pictures is in eu-central-1 and the jobs run in us-east-1"):
+        attempt(submitter_fake, submitter_targets, submitter_fake.connect(elsewhere))
+    assert submitter_fake.objects == before
+    assert not submitter_fake.jobs
+
+
+def test_a_table_that_is_not_there_by_a_real_server(submitter_cloud: Cloud) -> None:
+    submitter_cloud.put("a/1.jpg")
+    services, targets = submitter_cloud.services, replace(submitter_cloud.targets, table="elsewhere")
+    request = Request(folders=("a/",))
+    new_run = new_run_for(request, "r", bucket=targets.bucket, services=services, deadline=Deadline())
+    with pytest.raises(UsageError, match="no table elsewhere in us-east-1"):
+        submit(new_run, targets, services)
+    assert submitter_cloud.keys("manifests/") == []
 
 
 def test_missing_settings_are_all_named() -> None:
