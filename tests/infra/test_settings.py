@@ -201,12 +201,12 @@ def test_the_context_of_the_cdk_is_passed_on() -> None:
     boundary = "@aws-cdk/core:permissionsBoundary"
     found = read_deployment({boundary: '{"name": "b"}', "@aws-cdk/core:bootstrapQualifier": "team"})
     assert found.context == {boundary: {"name": "b"}, "@aws-cdk/core:bootstrapQualifier": "team"}
-    with pytest.raises(SettingsError, match="permissionsBoundary=.*the value is not JSON"):
+    with pytest.raises(SettingsError, match=r"permissionsBoundary=.*the value is not JSON"):
         read_deployment({boundary: '{"name": '})
 
 
 def test_an_existing_table_is_warmed_by_its_owner() -> None:
-    assert StageSettings(stage="x", table="vectors", spot_vcpus=1000)
+    assert StageSettings(stage="x", table="vectors", spot_vcpus=1000).warm_throughput == 12000
 
 
 def test_the_workers_options_are_those_of_the_command() -> None:
