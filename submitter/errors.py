@@ -83,6 +83,8 @@ _REMEDIES = {
     "AccessDenied": "grant the permission to the role or user that runs this",
     "AccessDeniedException": "grant the permission to the role or user that runs this",
     "NoSuchBucket": "check the name of the bucket",
+    "403": "grant the permission to the role or user that runs this",  # the answers to HeadBucket have no other code
+    "404": "check the name of the bucket",
     "ExpiredToken": "sign in again",
     "ResourceNotFoundException": "check the name and the region",
 }

@@ -49,6 +49,8 @@ class Gateway:
     """The address of DynamoDB Local, such as `127.0.0.1:8000`."""
     calls: list[Call] = field(default_factory=list)
     intercept: Intercept | None = None
+    allows: Callable[[Call], bool] | None = None
+    """Decides which requests are served; the others are denied as AWS denies them. None allows all."""
     moto: Any = field(default_factory=lambda: DomainDispatcherApplication(create_backend_app))
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -57,6 +59,8 @@ class Gateway:
         self.calls.append(call)
 
         def serve() -> Iterable[bytes]:
+            if self.allows and not self.allows(call):
+                return _denied(call)(environ, start_response)
             if call.service == "dynamodb":
                 return self._forward(request)(environ, start_response)
             answer: Iterable[bytes] = self.moto(environ, start_response)
@@ -112,6 +116,18 @@ def _call(request: Request) -> Call:
         key = request.path.lstrip("/").partition("/")[2]
         operation = _s3_operation(request, key)
     return Call(caller=caller[1] if caller else "", service=service, operation=operation, key=key)
+
+
+def _denied(call: Call) -> Response:
+    """Return the answer of a service to a request that no policy allows."""
+    message = f"not authorized to perform {call.service}:{call.operation}"
+    if call.service == "s3":
+        body = f"<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>"
+        return Response(body, 403, content_type="application/xml")
+    error = {"__type": "AccessDeniedException", "message": message}
+    headers = {"x-amzn-errortype": "AccessDeniedException"}
+    status = 400 if call.service == "dynamodb" else 403
+    return Response(json.dumps(error), status, headers, content_type="application/x-amz-json-1.0")
 
 
 def _s3_operation(request: Request, key: str) -> str:

@@ -1,17 +1,14 @@
-"""What the programs ask of AWS, from requests that were made and from their source, and what a role lets them."""
+"""What the programs ask of AWS, read off their source, and what a role allows."""
 
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 from botocore import xform_name
 
-from scripts.simulation.gateway import Call
 from tests.infra.synthesis import ROOT, Assembly
 
 NEEDS = {
@@ -33,25 +30,6 @@ def actions(operation: str) -> tuple[str, ...]:
     return NEEDS.get(operation, (operation,))
 
 
-def required(call: Call) -> Iterator[tuple[str, str]]:
-    """The actions that a request needs, each with its resource: `bucket`, `bucket/KEY`, `table`, `batch`."""
-    for action in actions(f"{call.service}:{call.operation}"):
-        if action.startswith("s3:"):
-            yield action, "bucket" if action == "s3:ListBucket" else f"bucket/{call.key}"
-        else:
-            yield action, {"dynamodb": "table", "batch": "batch"}[call.service]
-
-
-def allows(assembly: Assembly, role: str, action: str, resource: str) -> bool:
-    """Whether a statement of the role's policies covers an action on a resource."""
-    return any(
-        action in _listed(statement["Action"])
-        and any(_covers(each, resource) for each in _listed(statement["Resource"]))
-        for statement in assembly.statements(role)
-        if statement["Effect"] == "Allow"
-    )
-
-
 def allowed(assembly: Assembly, role: str) -> set[str]:
     """All actions that a role has."""
     return {action for statement in assembly.statements(role) for action in _listed(statement["Action"])}
@@ -59,17 +37,6 @@ def allowed(assembly: Assembly, role: str) -> set[str]:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def _covers(arn: Any, resource: str) -> bool:
-    """By what the ARN refers to: the stack's bucket with a pattern of keys, its table, its queue and definition."""
-    shown = shown_arn(arn)
-    if resource == "batch":
-        return shown == "*" or bool(re.search(r"Queue|Definition", shown))
-    if resource == "table":
-        return shown.startswith("<StorageVectors")
-    pattern = re.sub(r"^<StorageImages\w+>", "bucket", shown)
-    return bool(re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), resource, re.DOTALL))
 
 
 def shown_arn(value: Any) -> str:
