@@ -1,4 +1,4 @@
-"""The children of a job and their attempts: what the scheduler records, and what the log is checked against."""
+"""The children of a job and their attempts, as the scheduler records them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from scripts.simulation.retry_rules import Ending
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """One process."""
+    """One process of a worker."""
 
     number: int
     """From 1, as Batch counts."""
     caller: str
-    """Its name in `Gateway.calls`."""
+    """The name of the process in `Gateway.calls`."""
     log: Path
     ending: Ending = field(default_factory=Ending)
     seconds: float = 0.0
@@ -23,12 +23,12 @@ class Attempt:
 
 @dataclass(slots=True, kw_only=True)
 class Child:
-    """A child of an array job, or a job that is none."""
+    """A child of an array job, or a plain job."""
 
     job_id: str
-    """As Batch has it: `ID:INDEX` in an array."""
+    """Batch's id; `ID:INDEX` in an array."""
     index: int | None
-    """None outside an array."""
+    """None for a plain job."""
     attempts: list[Attempt] = field(default_factory=list)
 
     @property

@@ -1,4 +1,4 @@
-"""Batch's scheduler: takes jobs from moto, which only keeps them, and runs each child as a real process."""
+"""Batch's scheduler: takes jobs from moto, which only stores them, and runs each child as a real process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_batch.type_defs import JobDetailTypeDef
 
 AT_ONCE = 2
-"""Workers at a time, whatever the job asks for: this machine is not a fleet."""
+"""Concurrent workers, whatever the job requests, because this is a single machine."""
 ATTEMPT_SECONDS = 600
 _ACCOUNT, _REGION = "123456789012", "us-east-1"
 
@@ -34,9 +34,9 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True, kw_only=True)
 class _Reclaim:
-    """Ends a worker with SIGKILL in the middle of its writes, as a Spot instance that is taken away does.
+    """Kills a worker in the middle of its writes, as the loss of a Spot instance does.
 
-    The first batch of vectors it writes is stored; before anything more of it is, it is dead.
+    The worker's first batch of vectors is stored, and it is dead before its next write.
     """
 
     caller: str
@@ -61,24 +61,24 @@ class _Reclaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheduler:
-    """Runs jobs to their end, and keeps moto's record of them true, which `submitter status` reads."""
+    """Runs jobs to their end and updates moto's records of them, which `submitter status` reads."""
 
     cloud: Cloud
     folder: Path
-    """For the workers' logs, and where they run."""
+    """Holds the workers' logs and working folders."""
     say: Say
 
     def accept(self, job_ids: Sequence[str]) -> None:
-        """Put jobs back in the queue: moto calls each one done as soon as it is submitted."""
+        """Put jobs back into the queue: moto marks each as done as soon as it is submitted."""
         for job in self._describe(job_ids):
             for child in _children(job):
                 _record(child.job_id, "RUNNABLE")
 
     def run(self, job_ids: Sequence[str], *, reclaimed: int | None = None) -> list[Child]:
-        """Run every child, `AT_ONCE` at a time, until each has succeeded or is given up.
+        """Run every child, `AT_ONCE` at a time, until each has succeeded or failed for good.
 
         Args:
-            reclaimed: the child, counted from 0, whose first attempt loses its instance.
+            reclaimed: the index of the child whose first attempt loses its instance.
         """
         finished: list[Child] = []
         for job in self._describe(job_ids):
@@ -139,7 +139,7 @@ class Scheduler:
                 stderr=subprocess.STDOUT,
             )
         if reclaim:
-            # Set before it can be needed: the process takes seconds to its first request.
+            # In time: the process needs seconds before its first request.
             reclaim.process = process
             self.cloud.gateway.intercept = reclaim.intercept
         try:
@@ -149,14 +149,14 @@ class Scheduler:
             process.wait()
         if reclaim and reclaim.done:
             return Ending(status_reason="Host EC2 (instance i-0123456789abcdef0) terminated.")
-        # A shell's way of saying that a signal ended it, which is also a container's.
+        # After a signal a container's exit code is 128 and the signal's number, as in a shell.
         return Ending(
             exit_code=code if code >= 0 else 128 - code,
             status_reason="Essential container in task exited",
         )
 
     def _environment(self, given: Sequence[Any], child: Child, attempt: Attempt) -> dict[str, str]:
-        """The container's variables: the definition's, the job's overrides, and Batch's own."""
+        """Return the container's variables: the definition's, the job's overrides, and Batch's own."""
         batch = {
             "AWS_BATCH_CE_NAME": self.cloud.name,
             "AWS_BATCH_JQ_NAME": self.cloud.name,
@@ -166,7 +166,7 @@ class Scheduler:
         if child.index is not None:
             batch["AWS_BATCH_JOB_ARRAY_INDEX"] = str(child.index)
         role = self.cloud.environment(attempt.caller)
-        del role["AWS_DEFAULT_REGION"]  # of which Batch tells nothing: the definition has to
+        del role["AWS_DEFAULT_REGION"]  # Batch does not set it: the definition has to
         return {
             **role,
             "PYTHONPATH": str(ROOT),
@@ -184,7 +184,7 @@ def _children(job: JobDetailTypeDef) -> list[Child]:
 
 
 def _record(job_id: str, state: str, ending: Ending | None = None) -> None:
-    """Write into moto's own record of a job what has become of it."""
+    """Write the state of a job into moto's own record of it."""
     job = batch_backends[_ACCOUNT][_REGION].get_job_by_id(job_id)
     assert job is not None, job_id
     job.status = state
@@ -200,4 +200,4 @@ def _told(attempt: Attempt, again: bool) -> str:
     decision = f"the retry rules say: {'try again' if again else 'give up'}"
     if ending.exit_code is None:
         return f"{ending.status_reason} — {decision}"
-    return f"exit code {ending.exit_code} — {decision}. Its last words: {last_words(attempt.log)}"
+    return f"exit code {ending.exit_code} — {decision}. Its last line: {last_words(attempt.log)}"

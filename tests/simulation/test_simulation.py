@@ -304,9 +304,9 @@ def a_vector_too_many_or_too_few_is_seen(told: Told, _cli: Cli) -> None:
     told.cloud.dynamodb.delete_item(TableName=told.cloud.name, Key=key)
     assert any("has no vector of it" in each for each in problems(told.cloud, uri))
     for changes, said in (
-        ({"ImageId": {"S": told.chaos.vanishes}}, "failed, and the table has a vector"),
-        ({"Vector": {"B": bytes(2048)}}, "not 512 proper numbers"),
-        ({"Source": {"S": "s3://elsewhere/1.jpg"}}, "says that it comes from"),
+        ({"ImageId": {"S": told.chaos.vanishes}}, "failed, but the table has a vector"),
+        ({"Vector": {"B": bytes(2048)}}, "not 512 finite numbers"),
+        ({"Source": {"S": "s3://elsewhere/1.jpg"}}, "names as its source"),
         ({"Fingerprint": {"S": "another"}}, "several models"),
     ):
         told.cloud.dynamodb.put_item(TableName=told.cloud.name, Item={**item, **changes})
