@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 AT_ONCE = 2
 """Concurrent workers, whatever the job requests, because this is a single machine."""
 ATTEMPT_SECONDS = 600
+NOT_PULLED = Ending(
+    status_reason="Task failed to start",
+    reason="CannotPullContainerError: pull image manifest has been retried 5 time(s): i/o timeout",
+)
+"""The end of an attempt whose image cannot be pulled."""
 _ACCOUNT, _REGION = "123456789012", "us-east-1"
 
 Say = Callable[[str], None]
@@ -74,18 +79,19 @@ class Scheduler:
             for child in _children(job):
                 _record(child.job_id, "RUNNABLE")
 
-    def run(self, job_ids: Sequence[str], *, reclaimed: int | None = None) -> list[Child]:
+    def run(self, job_ids: Sequence[str], *, reclaimed: int | None = None, unpulled: int | None = None) -> list[Child]:
         """Run every child, `AT_ONCE` at a time, until each has succeeded or failed for good.
 
         Args:
             reclaimed: the index of the child whose first attempt loses its instance.
+            unpulled: the index of the child whose image cannot be pulled at its first attempt.
         """
         finished: list[Child] = []
         for job in self._describe(job_ids):
             with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="instance") as instances:
                 children = _children(job)
                 runs = [
-                    instances.submit(self._run, job, child, number == reclaimed)
+                    instances.submit(self._run, job, child, number == reclaimed, number == unpulled)
                     for number, child in enumerate(children)
                 ]
                 for run in runs:
@@ -105,7 +111,7 @@ class Scheduler:
         definitions = self.cloud.batch.describe_job_definitions(jobDefinitions=[job["jobDefinition"]])
         return definitions["jobDefinitions"][0]["retryStrategy"]
 
-    def _run(self, job: JobDetailTypeDef, child: Child, reclaimed: bool) -> None:
+    def _run(self, job: JobDetailTypeDef, child: Child, reclaimed: bool, unpulled: bool) -> None:
         strategy = self._strategy(job)
         while True:
             number = len(child.attempts) + 1
@@ -116,7 +122,11 @@ class Scheduler:
             _record(child.job_id, "RUNNING")
             self.say(f"  {child.name}, attempt {number}: starts")
             began = time.monotonic()
-            attempt.ending = self._process(job, child, attempt, reclaim)
+            if unpulled and number == 1:
+                attempt.log.touch()
+                attempt.ending = NOT_PULLED
+            else:
+                attempt.ending = self._process(job, child, attempt, reclaim)
             attempt.seconds = time.monotonic() - began
             again = not attempt.ending.succeeded and decide(strategy, attempt.ending, number) == "RETRY"
             self.say(f"  {child.name}, attempt {number}: {_told(attempt, again)}")
@@ -199,5 +209,5 @@ def _told(attempt: Attempt, again: bool) -> str:
         return f"done in {attempt.seconds:.0f} s"
     decision = f"the retry rules say: {'try again' if again else 'give up'}"
     if ending.exit_code is None:
-        return f"{ending.status_reason} — {decision}"
+        return f"{ending.reason or ending.status_reason} — {decision}"
     return f"exit code {ending.exit_code} — {decision}. Its last line: {last_words(attempt.log)}"

@@ -93,19 +93,13 @@ def _seal() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/simulate", description="Simulate the whole cloud on this machine.")
-    parser.add_argument(
-        "--images", type=int, metavar="N", help=f"how many (default {IMAGES}, or all of --folder)"
-    )
-    parser.add_argument(
-        "--folder", type=Path, metavar="F", help="photographs (default: made from scikit-image's)"
-    )
-    parser.add_argument(
-        "--shard-size", type=int, default=6, metavar="N", help="images a shard (default %(default)s)"
-    )
+    parser.add_argument("--images", type=int, metavar="N", help=f"how many (default {IMAGES}, or all of --folder)")
+    parser.add_argument("--folder", type=Path, metavar="F", help="photographs (default: made from scikit-image's)")
+    parser.add_argument("--shard-size", type=int, default=6, metavar="N", help="images a shard (default %(default)s)")
     parser.add_argument(
         "--weights", default="random", metavar="W", help="random (the default), default, or the PATH of a state dict"
     )
     parser.add_argument(
-        "--chaos", action="store_true", help="kill a worker midway, corrupt an image, delete another one"
+        "--chaos", action="store_true", help="kill a worker, fail a pull, corrupt an image, delete another one"
     )
     return parser

@@ -33,6 +33,8 @@ class Chaos:
     """The key of an image that is deleted after it was listed."""
     reclaimed: int
     """The child that loses its Spot instance in its first attempt."""
+    unpulled: int | None
+    """The child whose image cannot be pulled at its first attempt; None if there is only one child."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,7 +87,8 @@ class Story:
             self.say(f"chaos: {chaos.vanishes!r} is deleted, after it was listed")
         self._heading("Batch")
         self.say(f"{answer['shards']} shards, a worker for each, {AT_ONCE} at a time:")
-        children = scheduler.run(answer["jobs"], reclaimed=chaos.reclaimed if chaos else None)
+        faults = {"reclaimed": chaos.reclaimed, "unpulled": chaos.unpulled} if chaos else {}
+        children = scheduler.run(answer["jobs"], **faults)
         self._heading("Result")
         status = self._ask("status", answer["run_uri"])
         verdict = self._ask("verify", answer["run_uri"])
@@ -221,4 +224,6 @@ def chaos_for(keys: Sequence[str], shard_size: int) -> Chaos:
     """Return faults at the beginning, in the middle and at the end of a run of at least four images."""
     ordered = sorted(keys, key=lambda key: key.encode())  # as S3 lists them
     shards = -(-len(ordered) // shard_size)
-    return Chaos(corrupt=ordered[0], vanishes=ordered[-1], reclaimed=min(1, shards - 1))
+    return Chaos(
+        corrupt=ordered[0], vanishes=ordered[-1], reclaimed=min(1, shards - 1), unpulled=0 if shards > 1 else None
+    )
