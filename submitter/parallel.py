@@ -1,21 +1,23 @@
-"""Several requests at once, a bounded number of them, their answers in order."""
+"""Run a bounded number of requests concurrently and return their results in order."""
+
+from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from submitter.clients import IN_FLIGHT
+from submitter.clients import CONCURRENT_REQUESTS
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_flight(work: Callable[[T], R], items: Iterable[T], *, limit: int = IN_FLIGHT) -> Iterator[R]:
-    """Call `work` on each item in a few threads and yield what it returns, in the items' order.
+def parallel_map(work: Callable[[T], R], items: Iterable[T], *, limit: int = CONCURRENT_REQUESTS) -> Iterator[R]:
+    """Call `work` on each item in a few threads and yield the results in the order of the items.
 
-    At most `limit` items are held, so an endless `items` needs no more memory than that. What
-    `work` or `items` raises is raised here, once the calls under way have ended.
+    At most `limit` items are held at a time, so an endless `items` needs no more memory. An exception of `work` or
+    `items` is raised here once the calls in progress have ended.
     """
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(max_workers=limit, thread_name_prefix="submitter") as pool:

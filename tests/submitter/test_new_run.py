@@ -1,9 +1,11 @@
+from __future__ import annotations
+
 import re
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submitter.order import new_run_id, run_id_for, run_id_for_messages
+from submitter.new_run import new_run_id, run_id_for, run_id_for_messages
 
 LEGAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 

@@ -1,4 +1,6 @@
-"""An S3 Inventory in CSV to the objects it lists, for buckets too large to list themselves."""
+"""Read the objects that an S3 Inventory in CSV lists, for buckets that take too long to list."""
+
+from __future__ import annotations
 
 import csv
 import gzip
@@ -14,7 +16,7 @@ from submitter.deadline import Deadline
 from submitter.errors import UsageError
 from submitter.manifest import bare_etag
 from submitter.objects import Objects
-from submitter.selection import Found
+from submitter.selection import S3Object
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -23,12 +25,13 @@ _CHECK_EVERY = 1000
 
 
 def read_inventory(
-    s3: "S3Client", uri: str, *, bucket: str, folders: Sequence[str], deadline: Deadline
-) -> Iterator[Found]:
-    """The objects below `folders` in the inventory whose manifest.json is at `uri`.
+    s3: S3Client, uri: str, *, bucket: str, folders: Sequence[str], deadline: Deadline
+) -> Iterator[S3Object]:
+    """Yield the objects under `folders` in the inventory whose manifest.json is at `uri`.
 
-    Raises UsageError when it is not an inventory in CSV of `bucket`, OutOfTimeError when the
-    deadline comes first.
+    Raises:
+        UsageError: it is not an inventory of `bucket` in CSV.
+        OutOfTimeError: the deadline passed.
     """
     home, manifest = _read_manifest(s3, uri, bucket)
     columns = [name.strip() for name in manifest["fileSchema"].split(",")]
@@ -46,7 +49,7 @@ def read_inventory(
                 yield found
 
 
-def _read_manifest(s3: "S3Client", uri: str, bucket: str) -> tuple[str, Mapping[str, Any]]:
+def _read_manifest(s3: S3Client, uri: str, bucket: str) -> tuple[str, Mapping[str, Any]]:
     matched = re.fullmatch(r"s3://([^/]+)/(.+\.json)", uri, re.DOTALL)
     if matched is None:
         raise UsageError(f"{uri!r} is not the address of an inventory: expected s3://BUCKET/…/manifest.json")
@@ -61,13 +64,13 @@ def _read_manifest(s3: "S3Client", uri: str, bucket: str) -> tuple[str, Mapping[
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{uri} is not the manifest.json of an S3 Inventory: {error!r}") from error
     if kind != "CSV":
-        raise UsageError(f"the inventory {uri} is in {kind}; only CSV is read, so configure one in CSV")
+        raise UsageError(f"the inventory {uri} is in {kind}, and only CSV is supported: configure one in CSV")
     if source != bucket:
-        raise UsageError(f"the inventory {uri} is of the bucket {source}, and the run is for {bucket}")
+        raise UsageError(f"the inventory {uri} is of the bucket {source}, but the run is for {bucket}")
     return home, manifest
 
 
-def _rows(s3: "S3Client", bucket: str, key: str, columns: int) -> Iterator[list[str]]:
+def _rows(s3: S3Client, bucket: str, key: str, columns: int) -> Iterator[list[str]]:
     body = cast(IO[bytes], s3.get_object(Bucket=bucket, Key=key)["Body"])
     number = 0
     try:
@@ -75,19 +78,19 @@ def _rows(s3: "S3Client", bucket: str, key: str, columns: int) -> Iterator[list[
             for number, row in enumerate(csv.reader(text), start=1):
                 if len(row) != columns:
                     raise UsageError(
-                        f"line {number} of the inventory's file s3://{bucket}/{key} has {len(row)} columns "
-                        f"where its manifest names {columns}"
+                        f"line {number} of the inventory file s3://{bucket}/{key} has {len(row)} columns, "
+                        f"but its manifest names {columns}"
                     )
                 yield row
     except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"the inventory's file s3://{bucket}/{key} is damaged after line {number}: {error}") from error
+        raise UsageError(f"the inventory file s3://{bucket}/{key} is damaged after line {number}: {error}") from error
 
 
-def _found(row: Mapping[str, str]) -> Found:
+def _found(row: Mapping[str, str]) -> S3Object:
     old = row.get("IsLatest") == "false" or row.get("IsDeleteMarker") == "true"
     size = row.get("Size", "")
-    return Found(
-        key=unquote_plus(row["Key"]),  # the inventory encodes keys as a URL's query is
+    return S3Object(
+        key=unquote_plus(row["Key"]),  # the inventory encodes keys like the query of a URL
         etag=bare_etag(row.get("ETag")) or None,
         size=int(size) if size.isdecimal() else None,
         storage_class=row.get("StorageClass") or "STANDARD",

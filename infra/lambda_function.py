@@ -1,4 +1,4 @@
-"""A Lambda with a role and a log of its own."""
+"""A Lambda function with its own role and log group."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.logs import log_group
-from infra.settings import Settings
+from infra.log_groups import log_group
+from infra.settings import StageSettings
 
 
-class Function(Construct):
-    """Its role may write its log, and what is allowed to it afterwards."""
+class LambdaFunction(Construct):
+    """Its role may write the log; callers of `permissions.allow` add the rest."""
 
     def __init__(
         self,
         scope: Construct,
         name: str,
-        settings: Settings,
+        settings: StageSettings,
         *,
         package: Path,
         handler: str,
@@ -34,7 +34,7 @@ class Function(Construct):
     ) -> None:
         """
         Args:
-            package: a Python package that needs boto3 and nothing else; it keeps its name.
+            package: the folder of a Python package that needs only boto3. It keeps its name.
         """
         super().__init__(scope, name)
         group = log_group(self, "Log", settings)

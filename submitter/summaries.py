@@ -1,8 +1,10 @@
-"""What a person reads on a terminal."""
+"""Summaries of a submission, a dry run and a status, for people."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 
-from submitter.plan import Plan
+from submitter.dry_run import DryRun
 from submitter.status import Status
 from submitter.submit import Submission
 from submitter.watch import bar, duration
@@ -22,17 +24,17 @@ def submission_text(submission: Submission) -> str:
     )
 
 
-def plan_text(plan: Plan) -> str:
-    cost = plan.cost
+def dry_run_text(planned: DryRun) -> str:
+    cost = planned.cost
     return _lines(
         {
-            "images": f"{plan.images:,} ({size(plan.bytes)}) in {plan.shards:,} shards, {plan.jobs:,} jobs",
-            "left out": _counts(plan.skipped),
-            "nothing in": ", ".join(repr(path) for path in plan.empty_paths),
-            "writes": f"{plan.write_units:,} DynamoDB write units, ${cost.dynamodb_writes:,.2f}",
+            "images": f"{planned.images:,} ({size(planned.bytes)}) in {planned.shards:,} shards, {planned.jobs:,} jobs",
+            "left out": _counts(planned.skipped),
+            "nothing in": ", ".join(repr(path) for path in planned.empty_paths),
+            "writes": f"{planned.write_units:,} DynamoDB write units, ${cost.dynamodb_writes:,.2f}",
             "reads": f"${cost.dynamodb_reads:,.2f} DynamoDB, ${cost.s3_requests:,.2f} S3 requests, "
             f"${cost.s3_retrieval:,.2f} S3 retrieval",
-            "compute": f"{plan.vcpu_hours:,.1f} vCPU hours, ${cost.compute:,.2f}",
+            "compute": f"{planned.vcpu_hours:,.1f} vCPU hours, ${cost.compute:,.2f}",
             "in all": f"about ${cost.total:,.2f}, by {cost.rates_as_of}",
             "next": "the same without --dry-run; nothing was written",
         }
@@ -45,7 +47,7 @@ def status_text(status: Status) -> str:
         {
             "run": status.run_uri,
             "progress": bar(status),
-            "images": f"{status.embedded:,} embedded, {status.skipped:,} were there already, "
+            "images": f"{status.embedded:,} embedded, {status.skipped:,} skipped (already in the table), "
             f"{status.failed:,} failed, {status.missing:,} missing",
             "shards": f"{status.shards_done:,} of {status.shards:,} done",
             "jobs": _counts(status.jobs),
@@ -58,7 +60,7 @@ def status_text(status: Status) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes for people."""
+    """Format a number of bytes for people."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
@@ -71,6 +73,6 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _lines(parts: Mapping[str, str]) -> str:
-    """Names and texts in two columns; what is empty is left out."""
+    """Format names and texts as two columns. Empty texts are left out."""
     rows = [(name, line) for name, text in parts.items() if text for line in text.split("\n")]
     return "\n".join(f"{name:<12}{line}" for name, line in rows)

@@ -1,4 +1,4 @@
-"""The watchman: what it makes of Batch's queues and events, read off the lines it writes."""
+"""What the job monitor makes of Batch's queues and events, by the lines that it writes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.watcher import handler
+from infra.job_monitor import handler
 
 NOW = 1_800_000_000.0
 

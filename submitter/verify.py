@@ -1,4 +1,6 @@
-"""A run's manifest against the table: is there a vector for every image, and for the right one?"""
+"""Compare a run's manifest with the table: has every image a vector, made from the right version of it?"""
+
+from __future__ import annotations
 
 import random
 import time
@@ -9,10 +11,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from submitter.errors import TransientError, UsageError
-from submitter.flight import in_flight
-from submitter.ledger import Ledger
 from submitter.manifest import Entry
+from submitter.parallel import parallel_map
 from submitter.retry import read_shard
+from submitter.run_results import RunResults
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -25,22 +27,22 @@ IMAGE_IDS = ("key", "uri")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Where manifest and table disagree."""
+    """A disagreement between the manifest and the table."""
 
     kind: str
-    """`absent`, `failed` (absent, and a worker says why) or `changed` (stored from another version)."""
+    """`absent`, `failed` (absent, and a worker reported why) or `changed` (made from another version)."""
     image_id: str
     detail: str
 
 
 @dataclass(slots=True, kw_only=True)
 class Verdict:
-    """Counts, complete once every difference has been read."""
+    """The counts. They are complete once every difference has been read."""
 
     images: int = 0
     differences: Counter[str] = field(default_factory=Counter)
     fingerprints: Counter[str] = field(default_factory=Counter)
-    """What produced the vectors; more than one must not be compared with each other."""
+    """What produced the vectors. Vectors with different fingerprints must not be compared."""
 
     @property
     def exit_code(self) -> int:
@@ -48,22 +50,22 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reconciliation:
-    """Compares one run with one table."""
+class Verification:
+    """The comparison of one run with one table."""
 
-    ledger: Ledger
-    """Must be fresh."""
-    dynamodb: "DynamoDBClient"
+    results: RunResults
+    """Must have been refreshed."""
+    dynamodb: DynamoDBClient
     image_id: str = "key"
     """How the workers named the images: `key` or `uri`."""
     sleep: Callable[[float], None] = time.sleep
 
     def differences(self, verdict: Verdict) -> Iterator[Difference]:
-        """Every difference, in the manifest's order, counted into `verdict` with all else."""
+        """Yield the differences in the order of the manifest, and count them and the images into `verdict`."""
         failures = {
-            failure.image_id: failure.reason for of_shard in self.ledger.failures.values() for failure in of_shard
+            failure.image_id: failure.reason for of_shard in self.results.failures.values() for failure in of_shard
         }
-        for entries, items in in_flight(self._look_up, self._batches()):
+        for entries, items in parallel_map(self._look_up, self._batches()):
             verdict.images += len(entries)
             verdict.fingerprints.update(item["Fingerprint"] for item in items.values() if item["Fingerprint"])
             for entry in entries:
@@ -74,20 +76,20 @@ class Reconciliation:
                     yield difference
 
     def _id(self, entry: Entry) -> str:
-        return entry.key if self.image_id == "key" else f"s3://{self.ledger.run.bucket}/{entry.key}"
+        return entry.key if self.image_id == "key" else f"s3://{self.results.run.bucket}/{entry.key}"
 
     def _batches(self) -> Iterator[list[Entry]]:
         entries = (
             entry
-            for shard in in_flight(lambda number: read_shard(self.ledger, number), range(self.ledger.run.shards))
+            for shard in parallel_map(lambda number: read_shard(self.results, number), range(self.results.run.shards))
             for entry in shard
         )
         while batch := list(islice(entries, _KEYS_AT_ONCE)):
             yield batch
 
     def _look_up(self, entries: list[Entry]) -> tuple[list[Entry], dict[str, dict[str, str]]]:
-        """The stored items of some entries by image id, DynamoDB's left-overs asked for again."""
-        table = self.ledger.run.table
+        """Return the stored items of some entries by image id; keys that DynamoDB left unprocessed are asked again."""
+        table = self.results.run.table
         keys: Sequence[Mapping[str, Any]] = [{"ImageId": {"S": image_id}} for image_id in map(self._id, entries)]
         items: dict[str, dict[str, str]] = {}
         for attempt in range(_ATTEMPTS):
@@ -114,16 +116,20 @@ def _compare(entry: Entry, image_id: str, item: dict[str, str] | None, failure: 
     if item is None and failure:
         return Difference(kind="failed", image_id=image_id, detail=failure)
     if item is None:
-        return Difference(kind="absent", image_id=image_id, detail="in the manifest, not in the table")
+        return Difference(kind="absent", image_id=image_id, detail="in the manifest, but not in the table")
     if entry.etag and item["ETag"] and entry.etag != item["ETag"]:
         detail = f"the manifest has ETag {entry.etag}, the table {item['ETag']}"
         return Difference(kind="changed", image_id=image_id, detail=detail)
     return None
 
 
-def image_id_of(ledger: Ledger, given: str | None) -> str:
-    """How the run's images are named in the table: as `given`, else as the run's options say."""
-    chosen = given or ledger.run.options.get("image_id", "key")
+def image_id_of(results: RunResults, given: str | None) -> str:
+    """Return how the table names the run's images: as `given`, else as the run's options say.
+
+    Raises:
+        UsageError: shards cannot be verified by such ids.
+    """
+    chosen = given or results.run.options.get("image_id", "key")
     if chosen not in IMAGE_IDS:
-        raise UsageError(f"the image ids of a run are one of {', '.join(IMAGE_IDS)}, not {chosen!r}")
+        raise UsageError(f"the image ids of a run are {' or '.join(IMAGE_IDS)}, not {chosen!r}")
     return str(chosen)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import csv
 import gzip
 import io
@@ -9,8 +11,8 @@ import pytest
 from submitter.deadline import Deadline
 from submitter.errors import OutOfTimeError, UsageError
 from submitter.handler import handler
-from submitter.inventory import read_inventory
 from submitter.manifest import Entry
+from submitter.s3_inventory import read_inventory
 from tests.submitter.cloud import Cloud
 from tests.submitter.lambda_events import LambdaContext
 
@@ -33,8 +35,8 @@ def put_inventory(cloud: Cloud, *files: list[list[str]], schema: str = SCHEMA, *
         names.append(f"inventory/data/{number}.csv.gz")
         cloud.put(names[-1], body=gzip.compress(text.getvalue().encode()))
     manifest = {
-        "sourceBucket": cloud.settings.bucket,
-        "destinationBucket": f"arn:aws:s3:::{cloud.settings.bucket}",
+        "sourceBucket": cloud.targets.bucket,
+        "destinationBucket": f"arn:aws:s3:::{cloud.targets.bucket}",
         "version": "2016-11-30",
         "creationTimestamp": "1514944800000",
         "fileFormat": "CSV",
@@ -42,7 +44,7 @@ def put_inventory(cloud: Cloud, *files: list[list[str]], schema: str = SCHEMA, *
         "files": [{"key": name, "size": 1, "MD5checksum": "f11166069f1990abeb9c97ace9cdfabc"} for name in names],
     }
     cloud.put_json(MANIFEST, {**manifest, **changes})
-    return f"s3://{cloud.settings.bucket}/{MANIFEST}"
+    return f"s3://{cloud.targets.bucket}/{MANIFEST}"
 
 
 def test_an_inventory_instead_of_a_listing(submitter_cloud: Cloud) -> None:
@@ -74,10 +76,10 @@ def test_an_inventory_of_keys_alone(submitter_cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"fileFormat": "ORC"}, "is in ORC; only CSV"),
+        ({"fileFormat": "ORC"}, "is in ORC, and only CSV"),
         ({"sourceBucket": "another"}, "is of the bucket another"),
         ({"fileSchema": "Bucket, Size"}, "no column Key"),
-        ({"fileSchema": "Bucket, Key"}, "has 8 columns where its manifest names 2"),
+        ({"fileSchema": "Bucket, Key"}, "has 8 columns, but its manifest names 2"),
         ({"files": [{}]}, "not the manifest.json of an S3 Inventory"),
         ({"files": [{"key": MANIFEST}]}, "damaged after line 0"),
     ],
@@ -104,7 +106,7 @@ def test_a_file_that_ends_too_early(submitter_cloud: Cloud) -> None:
 )
 def test_an_address_that_is_none(submitter_cloud: Cloud, uri: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
-        handler({"Inventory": uri.format(submitter_cloud.settings.bucket)}, LambdaContext())
+        handler({"Inventory": uri.format(submitter_cloud.targets.bucket)}, LambdaContext())
 
 
 def test_time_runs_out(submitter_cloud: Cloud) -> None:
@@ -112,7 +114,7 @@ def test_time_runs_out(submitter_cloud: Cloud) -> None:
     rows = read_inventory(
         submitter_cloud.services.s3,
         uri,
-        bucket=submitter_cloud.settings.bucket,
+        bucket=submitter_cloud.targets.bucket,
         folders=[""],
         deadline=Deadline(remaining_ms=lambda: 1),
     )

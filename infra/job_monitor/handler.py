@@ -1,8 +1,10 @@
-"""The watchman's Lambda: `watcher.handler.handler`, from a schedule and for Batch's events about jobs.
+"""The job monitor's Lambda handler, `job_monitor.handler.handler`, for a schedule and for Batch's events about jobs.
 
-It writes lines in CloudWatch's embedded metric format to its log, from which CloudWatch makes metrics in the namespace
-`embedder`, so it needs no permission to write any. Environment: `DEPLOYMENT`, `QUEUES` (ARNs, separated by commas).
+It logs lines in CloudWatch's embedded metric format, which CloudWatch turns into metrics in the namespace `embedder`,
+so it needs no permission to write metrics. Environment: `DEPLOYMENT`, `QUEUES` (ARNs, separated by commas).
 """
+
+from __future__ import annotations
 
 import json
 import os
@@ -17,7 +19,7 @@ _UNITS = {"FailedJobs": "Count", "JobSeconds": "Seconds", "RunnableSeconds": "Se
 
 
 def handler(event: Mapping[str, Any], _context: object) -> None:
-    """Measure the queues, or note the job that an event is about."""
+    """Measure the queues, or log the job that an event is about."""
     if event.get("detail-type") == "Batch Job State Change":
         _note(event["detail"])
         return
@@ -27,23 +29,23 @@ def handler(event: Mapping[str, Any], _context: object) -> None:
 
 
 def waiting_seconds(client: Any, queue: str, now: float) -> float:
-    """How long the oldest job of a queue has waited while none runs; 0 while one does, or none waits.
+    """Return how long the oldest job of a queue has waited while no job runs; 0 if one runs or none waits.
 
-    An array with thousands of children has some waiting for hours, and nothing is wrong; so what counts is that no
-    job of the queue is at work.
+    Children of a large array wait for hours while others run, and nothing is wrong. So waiting counts only while no job
+    of the queue runs.
     """
     if any(_running(client, job) for job in _jobs(client, *_AT_WORK, "PENDING", jobQueue=queue)):
         return 0.0
-    # The parent of an array is PENDING for as long as any child of it is not done.
+    # The parent of an array is PENDING until all its children are done.
     waiting = [job["createdAt"] for job in _jobs(client, "RUNNABLE", "PENDING", jobQueue=queue)]
     return max(0.0, now - min(waiting) / 1000) if waiting else 0.0
 
 
 def _running(client: Any, job: Mapping[str, Any]) -> bool:
-    """Whether a job is at work, or any child of it.
+    """Tell whether a job runs, or any child of it.
 
-    AWS counts an array's children in its summary, which a boto3 from before it did leaves away unseen. Lambda's
-    runtime brings the boto3 that it likes, so without the counts the children themselves are asked for.
+    Batch counts an array's children in its summary, but an older boto3 drops that field. Lambda's runtime decides which
+    boto3 there is, so without the counts the children are listed.
     """
     array = job.get("arrayProperties", {})
     if "size" not in array:
@@ -54,14 +56,14 @@ def _running(client: Any, job: Mapping[str, Any]) -> bool:
 
 
 def _jobs(client: Any, *states: str, **place: str) -> Iterator[Mapping[str, Any]]:
-    """The jobs of a queue (`jobQueue`), or the children of an array (`arrayJobId`), page by page as they are wanted."""
+    """Yield the jobs of a queue (`jobQueue`) or the children of an array (`arrayJobId`), page by page."""
     for state in states:
         for page in client.get_paginator("list_jobs").paginate(**place, jobStatus=state):
             yield from page["jobSummaryList"]
 
 
 def _note(job: Mapping[str, Any]) -> None:
-    """A job that ended: a child, or one that is no array. An array's own end says nothing that these do not."""
+    """Log a job that ended. The end of an array is ignored, because its children are logged."""
     if "size" in job.get("arrayProperties", {}) and "index" not in job["arrayProperties"]:
         return
     metrics: dict[str, float] = {}
@@ -74,7 +76,7 @@ def _note(job: Mapping[str, Any]) -> None:
 
 
 def _write(metrics: Mapping[str, float], **fields: Any) -> None:
-    """One line: fields to read, and metrics of this deployment."""
+    """Write one line with fields for people and metrics of this deployment."""
     directive = {
         "Namespace": "embedder",
         "Dimensions": [["Deployment"]],

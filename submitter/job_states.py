@@ -1,4 +1,6 @@
-"""What became of a run's jobs, by Batch's account."""
+"""The states of a run's jobs, as Batch reports them."""
+
+from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,30 +14,30 @@ if TYPE_CHECKING:
 _DESCRIBE_AT_ONCE = 100
 _LIVE = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
 FORGOTTEN = "UNKNOWN"
-"""Our word for a job that Batch no longer knows: it keeps finished ones for a week or so."""
+"""Our name for the state of a job that Batch no longer lists: it keeps finished jobs for about a week."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStates:
-    """The jobs of a run, array children counted one by one."""
+    """The jobs of a run. The children of arrays are counted one by one."""
 
     counts: dict[str, int]
     reasons: tuple[str, ...]
-    """Why a job is where it is, in Batch's own words."""
+    """Why jobs are in their states, in Batch's words."""
     failures: dict[str, int]
     """Failed jobs by reason; of an array, the first page of its failed children."""
 
     @property
     def live(self) -> int:
-        """Jobs that may still do something."""
+        """The number of jobs that may still write results."""
         return sum(self.counts.get(state, 0) for state in _LIVE)
 
     def any_in(self, *states: str) -> bool:
         return any(self.counts.get(state) for state in states)
 
 
-def describe(batch: "BatchClient", job_ids: Sequence[str]) -> JobStates:
-    """Ask Batch about the jobs, in as few requests as there can be."""
+def read_job_states(batch: BatchClient, job_ids: Sequence[str]) -> JobStates:
+    """Ask Batch for the states of jobs, in as few requests as possible."""
     counts: Counter[str] = Counter()
     failures: Counter[str] = Counter()
     reasons: list[str] = []
@@ -56,14 +58,14 @@ def describe(batch: "BatchClient", job_ids: Sequence[str]) -> JobStates:
     )
 
 
-def _states(job: "JobDetailTypeDef") -> dict[str, int]:
+def _states(job: JobDetailTypeDef) -> dict[str, int]:
     array = job.get("arrayProperties", {})
     children = {state: count for state, count in array.get("statusSummary", {}).items() if count}
-    # An array that Batch has not unfolded yet has no children to count.
+    # An array that Batch has not expanded yet has no children to count.
     return children or {job["status"]: array.get("size") or 1}
 
 
-def _failures(batch: "BatchClient", job: "JobDetailTypeDef") -> list[str]:
+def _failures(batch: BatchClient, job: JobDetailTypeDef) -> list[str]:
     if not job.get("arrayProperties", {}).get("size"):
         return [_reason(job.get("statusReason"), job.get("container", {}).get("exitCode"))]
     children = batch.list_jobs(arrayJobId=job["jobId"], jobStatus="FAILED")["jobSummaryList"]

@@ -1,4 +1,4 @@
-"""Who looks after Batch: the watchman, who is told of every job's end and looks at the queues; mail about failures."""
+"""Metrics of jobs that Batch does not have, and mail about failed jobs."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from aws_cdk import Aws, Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra.functions import Function
+from infra.lambda_function import LambdaFunction
 from infra.permissions import allow
-from infra.settings import Settings
+from infra.settings import StageSettings
 
 LOOK = Duration.minutes(5)
 
 
-class Watchman(Function):
-    """Metrics that Batch does not have: RunnableSeconds, JobSeconds, FailedJobs."""
+class JobMonitor(LambdaFunction):
+    """Writes the metrics RunnableSeconds, JobSeconds and FailedJobs."""
 
-    def __init__(self, scope: Construct, settings: Settings, queues: Sequence[str]) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings, queues: Sequence[str]) -> None:
         super().__init__(
             scope,
-            "Watchman",
+            "JobMonitor",
             settings,
-            package=Path(__file__).parent / "watcher",
-            handler="watcher.handler.handler",
-            description="The watchman: how long jobs wait and take, and which fail",
+            package=Path(__file__).parent / "job_monitor",
+            handler="job_monitor.handler.handler",
+            description="The job monitor: how long jobs wait and run, and which fail",
             memory_mib=256,
             timeout=Duration.minutes(2),
             environment={"DEPLOYMENT": settings.stage, "QUEUES": ",".join(queues)},
@@ -38,13 +39,13 @@ class Watchman(Function):
         allow(self.role, "batch:ListJobs", on=["*"], why="AWS knows no narrower permission for it")
         target = targets.LambdaFunction(self.function)
         events.Rule(
-            self, "Look", description="Looks at the queues", schedule=events.Schedule.rate(LOOK), targets=[target]
+            self, "Look", description="Measures the queues", schedule=events.Schedule.rate(LOOK), targets=[target]
         )
         ended = {"jobQueue": list(queues), "status": ["SUCCEEDED", "FAILED"]}
         events.Rule(
             self,
             "Ended",
-            description="Jobs that ended, the children of arrays one by one",
+            description="Jobs that ended, with each child of an array",
             event_pattern=events.EventPattern(
                 source=["aws.batch"], detail_type=["Batch Job State Change"], detail=ended
             ),
@@ -52,15 +53,21 @@ class Watchman(Function):
         )
 
 
-class Mail(Construct):
-    """One topic for everything that somebody should know."""
+class AlertTopic(Construct):
+    """One topic for all mail: alarms, failed jobs, blocked queues, outcomes of submissions."""
 
-    def __init__(self, scope: Construct, settings: Settings, queues: Sequence[str]) -> None:
-        super().__init__(scope, "Mail")
-        self.topic = sns.Topic(self, "Topic", display_name=f"embedder {settings.stage}", enforce_ssl=True)
+    def __init__(self, scope: Construct, settings: StageSettings, queues: Sequence[str]) -> None:
+        super().__init__(scope, "Alerts")
+        self.topic = sns.Topic(
+            self,
+            "Topic",
+            display_name=f"embedder {settings.stage}",
+            enforce_ssl=True,
+            master_key=kms.Key.from_key_arn(self, "Key", settings.key) if settings.key else None,
+        )
         for address in settings.alarm_emails:
             self.topic.add_subscription(subscriptions.EmailSubscription(address))
-        # A policy of its own takes the place of the one that every topic has, so alarms have to be let in.
+        # A policy of its own replaces the default one of a topic, so alarms need a statement.
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="Alarms",
@@ -72,7 +79,7 @@ class Mail(Construct):
         )
         field = events.EventField.from_path
         for name, kind, detail, text in (
-            # Of an array its own end, once, and not that of each of its children.
+            # The end of an array itself, not of each of its children.
             (
                 "FailedJobs",
                 "Batch Job State Change",

@@ -1,4 +1,6 @@
-"""One submission before anything of it exists: which images, from where, for whom."""
+"""A run that is about to be written: its images, where they come from, and its options."""
+
+from __future__ import annotations
 
 import hashlib
 import re
@@ -10,39 +12,39 @@ from typing import Any
 
 from submitter.clients import Services
 from submitter.deadline import Deadline
-from submitter.inventory import read_inventory
 from submitter.listing import list_folders
 from submitter.manifest import Entry
 from submitter.request import DEFAULT_SHARD_SIZE, Request
-from submitter.selection import Tally, select
+from submitter.s3_inventory import read_inventory
+from submitter.selection import ListingTally, select
 
 _MAX_ID = 100
-"""Leaves room for the rest of a job's name, which Batch limits to 128 characters."""
+"""Batch limits a job's name to 128 characters; this leaves room for the rest of the name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """Where a run's images come from. `entries` can be read once; `tally` fills meanwhile."""
+class NewRun:
+    """A run before it is written. `entries` can be read once, and `tally` is filled meanwhile."""
 
     run_id: str
     source: str
     entries: Iterator[Entry]
-    tally: Tally = field(default_factory=Tally)
+    tally: ListingTally = field(default_factory=ListingTally)
     folders: tuple[str, ...] = ()
     shard_size: int = DEFAULT_SHARD_SIZE
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def order_for(request: Request, run_id: str, *, bucket: str, services: Services, deadline: Deadline) -> Order:
-    """The order that a request amounts to. Nothing is listed until its entries are read."""
-    tally = Tally()
+def new_run_for(request: Request, run_id: str, *, bucket: str, services: Services, deadline: Deadline) -> NewRun:
+    """Return the run that a request describes. Nothing is listed until its entries are read."""
+    tally = ListingTally()
     if request.inventory:
         found = read_inventory(
             services.s3, request.inventory, bucket=bucket, folders=request.folders, deadline=deadline
         )
     else:
         found = list_folders(services.pages, bucket, request.folders, tally=tally, deadline=deadline)
-    return Order(
+    return NewRun(
         run_id=run_id,
         source=request.inventory or "paths",
         entries=select(found, request.suffixes, tally),
@@ -54,7 +56,7 @@ def order_for(request: Request, run_id: str, *, bucket: str, services: Services,
 
 
 def run_id_for(request_id: str) -> str:
-    """A request's id as a run's: the same for the same request, and legal in a job's name."""
+    """Derive a run id from a request id: always the same one, with only characters that a job's name allows."""
     legal = re.sub(r"[^A-Za-z0-9_-]", "-", request_id)[:_MAX_ID]
     if legal == request_id and legal[:1].isalnum():
         return legal
@@ -62,12 +64,12 @@ def run_id_for(request_id: str) -> str:
 
 
 def run_id_for_messages(message_ids: Iterable[str]) -> str:
-    """The run of a batch of queue messages, whatever order they come in."""
+    """Derive a run id from the ids of a batch of queue messages, whatever their order."""
     return f"sqs-{_digest(sorted(message_ids))}"
 
 
 def new_run_id() -> str:
-    """For a terminal, where no request has an id: sorts by time."""
+    """Make a run id for the command line, where a request has no id of its own. Run ids sort by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 

@@ -1,4 +1,6 @@
-"""What a submission would do and cost, without writing or spending anything but the listing."""
+"""What a submission would do and cost. A dry run lists the images and neither writes nor submits anything."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,14 +10,14 @@ from submitter.cost import Cost, Rates, estimate, vcpu_hours, write_units
 from submitter.errors import UsageError
 from submitter.jobs import MAX_ARRAY
 from submitter.manifest import Entry
-from submitter.order import Order
+from submitter.new_run import NewRun
 from submitter.shards import cut
 from submitter.submit import nothing_found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """The books of a run that does not exist."""
+class DryRun:
+    """The figures of a run that has not been written."""
 
     images: int
     bytes: int
@@ -27,8 +29,8 @@ class Plan:
     vcpu_hours: float
     cost: Cost
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields of a submission, its run and jobs still missing, and the estimates."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields of a submission, with no run and no jobs, and the estimates."""
         return {
             "dry_run": True,
             "run_uri": None,
@@ -41,13 +43,13 @@ class Plan:
             "empty_paths": list(self.empty_paths),
             "write_units": self.write_units,
             "vcpu_hours": round(self.vcpu_hours, 2),
-            "cost_usd": self.cost.to_dict(),
+            "cost_usd": self.cost.as_json(),
         }
 
 
 @dataclass(slots=True)
 class _Units:
-    """Adds up write units as entries pass."""
+    """Sums up the write units of the entries that pass."""
 
     bucket: str
     rates: Rates
@@ -59,14 +61,18 @@ class _Units:
             yield entry
 
 
-def plan(order: Order, bucket: str, rates: Rates) -> Plan:
-    """Read the whole order and count. Raises UsageError when it holds no image."""
+def dry_run(new_run: NewRun, bucket: str, rates: Rates) -> DryRun:
+    """Read all entries and count them.
+
+    Raises:
+        UsageError: there is no image.
+    """
     units = _Units(bucket, rates)
-    shards = sum(1 for _ in cut(units.count(order.entries), order.shard_size))
+    shards = sum(1 for _ in cut(units.count(new_run.entries), new_run.shard_size))
     if not shards:
-        raise UsageError(nothing_found(order))
-    tally = order.tally
-    return Plan(
+        raise UsageError(nothing_found(new_run))
+    tally = new_run.tally
+    return DryRun(
         images=tally.images,
         bytes=tally.bytes,
         shards=shards,
