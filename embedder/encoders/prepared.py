@@ -20,8 +20,7 @@ from embedder.config import cache_folder
 from embedder.encoders import Network
 from embedder.encoders.golden import golden_pictures
 from embedder.records import Pixels, Vectors
-from embedder.system.atomic import replacing
-from embedder.system.temporary import FULL, temporary_folder
+from embedder.system.files import is_out_of_space, replacing, temporary_folder
 
 logger = logging.getLogger("embedder")
 
@@ -81,7 +80,7 @@ class Prepared:
                 with replacing(path) as part:
                     make(part)
             except OSError as error:
-                if error.errno not in FULL or path.parent != self.kept:
+                if not is_out_of_space(error) or path.parent != self.kept:
                     raise
                 self._keep_no_more()
                 return self.file(name, make)
