@@ -6,6 +6,7 @@ pictures; and what the engines make of the model.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import warnings
@@ -103,8 +104,9 @@ class Prepared:
         def encode(path: Path) -> None:
             from embedder.encoders.pytorch import reference_vectors
 
-            with path.open("wb") as file:
-                np.save(file, reference_vectors(self.network, pixels))
+            file = io.BytesIO()  # writing to a file of the disk, numpy does not say why it fails
+            np.save(file, reference_vectors(self.network, pixels))
+            path.write_bytes(file.getvalue())
 
         vectors: Vectors = np.load(self.file(GOLDEN, encode))
         return pixels, vectors
