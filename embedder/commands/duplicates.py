@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from embedder import exit_codes
 from embedder.commands import add_selection, add_store, printable
-from embedder.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from embedder.vectors.duplicates import Group
@@ -47,11 +46,12 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Search, print or write, and return the exit code."""
     from embedder.stores import open_store
+    from embedder.system.files import check_folder
     from embedder.vectors.duplicates import check_threshold, find_duplicates
 
     check_threshold(arguments.threshold)
-    if arguments.csv is not None and not arguments.csv.parent.is_dir():
-        raise ConfigurationError(f"--csv {arguments.csv}: there is no folder {arguments.csv.parent}; make it first")
+    if arguments.csv is not None:
+        check_folder(arguments.csv, f"--csv {arguments.csv}")
     store = open_store(arguments.store, must_exist=True)
     try:
         count, groups = find_duplicates(
@@ -85,7 +85,7 @@ def _print_table(groups: Sequence[Group]) -> None:
 
 
 def _write_csv(path: Path, groups: Sequence[Group]) -> None:
-    from embedder.system.atomic import writing
+    from embedder.system.files import writing
 
     with writing(path, "--csv") as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

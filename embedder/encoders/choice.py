@@ -7,24 +7,21 @@ proves again that it gives the reference's vectors.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from embedder.encoders import ENGINES, FALLBACKS, Arithmetic, Device, Encoder, Engine, Network, engine_names
 from embedder.encoders.golden import golden_pictures
 from embedder.encoders.prepared import GOLDEN, Prepared
 from embedder.encoders.proof import UnusableError, prove
 from embedder.errors import ConfigurationError, EmbedderError
-from embedder.system.atomic import replacing
 from embedder.system.cores import processor, processor_flags, usable_cores
+from embedder.system.files import recall, remember
 from embedder.system.threads import parallel_map
 
 logger = logging.getLogger("embedder")
@@ -168,7 +165,8 @@ def _fastest(found: Sequence[Candidate], prepared: Prepared, batch_size: int | N
         "pictures": GOLDEN,
         "full": full,
     }
-    known = _read(prepared.find(REMEMBERED))
+    note = prepared.find(REMEMBERED)
+    known = recall(note) if note else {}
     if known.get("here") == here:
         remembered = [each for each in found if str(each) == known.get("fastest")]
         if opened := next(_usable(remembered, prepared, batch_size, full=full), None):
@@ -188,8 +186,8 @@ def _fastest(found: Sequence[Candidate], prepared: Prepared, batch_size: int | N
         )
     if prepared.keeps:
         fastest = max(rates, key=lambda each: rates[each])
-        with suppress(OSError), replacing(prepared.folder / REMEMBERED) as part:  # on a full disk it is timed again
-            part.write_text(json.dumps({"here": here, "fastest": fastest, "rates": rates}))
+        # If that is not possible, as on a full disk, the next run measures again.
+        remember(prepared.folder / REMEMBERED, {"here": here, "fastest": fastest, "rates": rates})
     return best
 
 
@@ -235,12 +233,3 @@ def _version(distribution: str) -> str:
         return f"{distribution} {version(distribution)}"
     except PackageNotFoundError:
         return f"{distribution} of an unknown version"
-
-
-def _read(path: Path | None) -> dict[str, Any]:
-    """Return what is remembered; nothing if that is damaged."""
-    try:
-        found = json.loads(path.read_text()) if path else {}
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

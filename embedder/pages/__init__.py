@@ -16,7 +16,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from embedder.errors import ConfigurationError
-from embedder.system.atomic import writing
+from embedder.system.files import check_folder, writing
 
 QUALITY = 78
 """Of WebP; below it skies and skins begin to show steps."""
@@ -28,8 +28,7 @@ def check_page(path: Path) -> None:
     Raises:
         ConfigurationError: its folder is not there, or it is a folder itself.
     """
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"--html {path}: there is no folder {path.parent}; make it first")
+    check_folder(path, f"--html {path}")
     if path.is_dir():
         raise ConfigurationError(f"--html {path} is a folder; name a file, such as {path / 'page.html'}")
 

@@ -18,7 +18,7 @@ import numpy as np
 from embedder.errors import ConfigurationError
 from embedder.records import Vectors
 from embedder.stores import Store
-from embedder.system.temporary import temporary_file
+from embedder.system.files import temporary_file
 from embedder.vectors.components import Components
 from embedder.vectors.reader import batches
 

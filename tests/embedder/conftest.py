@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from embedder.system import aws
+from tests.embedder.disks import Disk, make_disk
 from tests.embedder.stand_in import PixelEncoder, only_engine
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.s3 import S3
@@ -64,6 +65,13 @@ def store_name(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "vectors.db")
     request.getfixturevalue("table")
     return "dynamodb://vectors"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A disk whose power can be cut, where this process may mount one."""
+    with make_disk(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ class MemoryStore:
                 data_types=[each.data_type],
                 dimensions=[each.dimension],
                 vectors=[each.vector],
+                scales=[each.scale],
             )
 
     def describe(self) -> Iterator[VectorInfo]:

@@ -16,7 +16,7 @@ from embedder.pipeline.ledger import Ledger
 from embedder.pipeline.session import exit_code
 from embedder.pipeline.stopping import Stop
 from embedder.records import Failure
-from embedder.stores import sqlite
+from embedder.stores import sqlite_file
 from tests.cli import Cli
 from tests.embedder.commands import command
 from tests.embedder.pictures import jpeg, put
@@ -85,7 +85,7 @@ def test_a_network_that_is_not_there_is_75_even_at_the_start(
 def test_a_store_that_stops_answering_is_75_and_the_rest_is_left_for_the_next_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.1)
     fill("vectors.db", [stored("elsewhere")])
     other = sqlite3.connect("vectors.db", isolation_level=None)
     other.execute("PRAGMA journal_mode = WAL")

@@ -13,7 +13,7 @@ import pytest
 
 from embedder.config import DEFAULT_MAX_PIXELS
 from embedder.decoding.decoder import PIXEL_BYTES
-from embedder.pipeline.stages import FILE_BYTES
+from embedder.system.memory import FILE_BYTES
 from infra.retry_rules import RETRY_STRATEGY
 from submitter.config import VARIABLES
 from tests.infra.policies import shown_arn

@@ -151,13 +151,10 @@ class TestThisMachine:
             monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage(1 << 50, 0, free))
             assert disk.store_folder(str(tmp_path / "v.db")).status == status
 
-    def test_a_container_s_limits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_container_s_limits(self, tmp_path: Path) -> None:
         (tmp_path / "memory.max").write_text(f"{512 << 20}\n")
-        assert machine.memory_limit(tmp_path) == (512 << 20, "in the container")
-        (tmp_path / "memory.max").write_text("max\n")
-        assert machine.memory_limit(tmp_path)[1] == "in the machine"
-        monkeypatch.setattr(machine, "memory_limit", lambda: (512 << 20, "in the container"))
-        assert machine.memory(None).status == "warning"
+        found = machine.memory(None, tmp_path)
+        assert (found.status, found.found.split(",")[0]) == ("warning", "512 MiB in the container")
         assert machine.descriptors(1_000_000).status == "warning"
         assert machine.shared_memory(tmp_path / "none").status == "warning"
 
