@@ -66,8 +66,7 @@ def split_weights(graph: Any) -> None:
     makers = {"Convolution": ops.convolution, "GroupConvolution": ops.group_convolution, "MatMul": ops.matmul}
     for node in graph.get_ordered_ops():
         make = makers.get(node.get_type_name())
-        weights = node.input_value(1).get_node() if make else None
-        if make is None or weights.get_type_name() != "Constant":
+        if make is None or (weights := node.input_value(1).get_node()).get_type_name() != "Constant":
             continue
         whole = weights.get_data().astype(np.float32)
         high = _truncated(whole)
