@@ -94,7 +94,7 @@ def test_another_direction_is_refused_whatever_was_asked_for(network: Checkpoint
 
 
 def test_the_fastest_is_taken_and_remembered_for_this_processor(network: Checkpoint, enter: Enter) -> None:
-    enter(engine("slow", pause=0.4), engine("fast"), engine("slower", pause=0.8))
+    enter(engine("slow", pause=0.1), engine("fast"), engine("slower", pause=0.2))
     assert choice.open_encoder(network).engine == "fast"
     with Prepared.open(network) as prepared:
         note = prepared.find(choice.REMEMBERED)

@@ -316,12 +316,16 @@ def own_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     return context, public
 
 
-def test_tls_trusts_whom_boto3_trusts(moto_bucket: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
+def test_tls_trusts_whom_boto3_trusts(
+    moto_bucket: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     moto_bucket.put({"1.jpg": b"x"})
     server, certificate = own_certificate(tmp_path)
     with fault_proxy.before(moto_bucket.endpoint, tls=server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
-        monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+        monkeypatch.setenv(variable, str(certificate))
         reader = Reader(moto_bucket.bucket)
         assert [reader.get("1.jpg")[0] for _ in range(3)] == [b"x"] * 3
         assert (reader.by_boto3, proxy.past_boto3) == (1, 2)
