@@ -14,6 +14,8 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 BASE_FILES, WORKER_FILES = 192, 8
+READER_FILES = 2
+"""Connections for each object that is read at once: one of boto3's and one past it."""
 LEAST_SHARED_BYTES = 16 << 20
 
 
@@ -49,10 +51,14 @@ def shared_memory(folder: Path = SHARED_MEMORY) -> Finding:
     return ok(f"{size(free)} free in {folder}; decoding does not need it")
 
 
-def descriptors(workers: int | None) -> Finding:
-    """Open files: pipes to the decoding processes, connections, images."""
+def descriptors(workers: int | None, readers: int = 0) -> Finding:
+    """Open files: pipes to the decoding processes, connections, images.
+
+    Args:
+        readers: objects that are read from S3 at once.
+    """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    needed = BASE_FILES + WORKER_FILES * (workers or usable_cores())
+    needed = BASE_FILES + WORKER_FILES * (workers or usable_cores()) + READER_FILES * readers
     found = f"{limit:,} open files are allowed, a run needs about {needed}"
     if limit < needed:
         return Finding("warning", found, "raise the limit: ulimit -n 4096, or the container's ulimit nofile")

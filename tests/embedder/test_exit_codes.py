@@ -6,7 +6,6 @@ import json
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,9 +18,12 @@ from embedder.records import Failure
 from embedder.stores import sqlite_file
 from tests.cli import Cli
 from tests.embedder.commands import command
+from tests.embedder.conftest import UseEnvironment
 from tests.embedder.pictures import jpeg, put
 from tests.embedder.stored import contents, fill, stored
+from tests.parts import fault_proxy
 from tests.parts.dynamodb import DynamoDB
+from tests.parts.fault_proxy import RESET
 from tests.parts.s3 import S3
 
 pytestmark = pytest.mark.usefixtures("encoder")
@@ -106,28 +108,19 @@ def test_a_store_that_stops_answering_is_75_and_the_rest_is_left_for_the_next_ru
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_bucket_that_stops_answering_is_75(moto_bucket: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from embedder.sources import objects
-
+def test_a_bucket_that_stops_answering_is_75(moto_bucket: S3, tmp_path: Path, use_environment: UseEnvironment) -> None:
     moto_bucket.put({f"i/{number}.jpg": jpeg(number) for number in range(30)})
-    plain = objects.get_once
-    calls: list[int] = []
-
-    def get(client: Any, bucket: str, key: str) -> Any:
-        calls.append(1)
-        if len(calls) > 12 and key.endswith(".jpg"):
-            raise ConnectionResetError("connection reset by peer")
-        return plain(client, bucket, key)
-
-    monkeypatch.setattr(objects, "get_once", get)
-    found = command("run", moto_bucket.uri("i/"), "--store", tmp_path / "v.db", *RANDOM)
-    report = found.report
-    assert (found.returncode, report["exit_code"]) == (75, 75)
-    assert report["images"] == report["embedded"] + report["skipped"] + report["failed"]
-    assert report["stopped"]
-    assert len(contents(str(tmp_path / "v.db"))) == report["embedded"] > 0
-    monkeypatch.setattr(objects, "get_once", plain)
-    again = command("run", moto_bucket.uri("i/"), "--store", tmp_path / "v.db", *RANDOM)
+    with fault_proxy.before(moto_bucket.endpoint) as proxy:
+        use_environment({"AWS_ENDPOINT_URL_S3": proxy.endpoint})
+        proxy.choose = fault_proxy.after(12, RESET, only=r"GET /[^?]+\.jpg")
+        found = command("run", moto_bucket.uri("i/"), "--store", tmp_path / "v.db", *RANDOM)
+        report = found.report
+        assert (found.returncode, report["exit_code"]) == (75, 75)
+        assert report["images"] == report["embedded"] + report["skipped"] + report["failed"]
+        assert report["stopped"]
+        assert len(contents(str(tmp_path / "v.db"))) == report["embedded"] > 0
+        proxy.choose = fault_proxy.well
+        again = command("run", moto_bucket.uri("i/"), "--store", tmp_path / "v.db", *RANDOM)
     assert again.returncode == 0
     assert again.report["skipped"] == report["embedded"]
     assert len(contents(str(tmp_path / "v.db"))) == 30

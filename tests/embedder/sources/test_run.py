@@ -14,7 +14,7 @@ from embedder.config import Layer, shard_index
 from embedder.errors import ConfigurationError, TransientError
 from embedder.pipeline.report import Report
 from embedder.pipeline.session import embed, open_session
-from embedder.sources.bucket import S3Reader
+from embedder.sources.reader import S3Reader
 from embedder.stores import open_store
 from submitter.manifest import Entry, Run, RunLocation
 from tests.embedder.pictures import jpeg
