@@ -78,7 +78,7 @@ def thumbnails(references: Sequence[Reference], side: int) -> Iterator[Thumbnail
 
     def make(reference: Reference) -> Thumbnail:
         try:
-            return Thumbnail(image_id=reference.image_id, pixels=decoder.decode(reader.read(reference).data))
+            return Thumbnail(image_id=reference.image_id, pixels=decoder.decode(reader.read(reference).data).pixels)
         except ImageError as error:
             return Thumbnail(image_id=reference.image_id, pixels=None, reason=error.message)
 
