@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from embedder.decoding import jpeg, mending, png, refusals
+from embedder.decoding import heif, jpeg, mending, png, refusals
 from embedder.decoding.decoded import Decoded
 from embedder.decoding.mending import truncated_images
 from embedder.decoding.rendering import to_rgb
@@ -59,7 +59,7 @@ so that resizing the cropped part alone differs by one level here and there (rel
 RESIZED_PIXELS = 1 << 24
 """More than any resized image has."""
 
-PIXEL_BYTES = {"JPEG": 8, "MPO": 8, "WEBP": 20, "AVIF": 16}
+PIXEL_BYTES = {"JPEG": 8, "MPO": 8, "WEBP": 20, "AVIF": 16, "HEIF": 16}
 OTHER_PIXEL_BYTES = 12
 """What a pixel takes at the most while it is decoded, converted and turned, as measured: see docs/reliability.md."""
 
@@ -129,12 +129,12 @@ class Decoder:
             ImageError: it cannot be had.
         """
         try:
-            with truncated_images(partial), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            with truncated_images(partial), Image.open(io.BytesIO(data), formats=_formats(data)) as image:
                 return self._decoded(image, data, partial=partial)
         except ImageError:
             raise
         except UnidentifiedImageError:
-            self._limit(refusals.avif_size(data) if data[4:8] == b"ftyp" else None)
+            self._limit(refusals.stated_size(data) if data[4:8] == b"ftyp" else None)
             raise refusals.refusal(data) from None
         except Image.DecompressionBombError:
             raise ImageError("TooManyPixels", f"more than {self.max_pixels:,} pixels (--max-pixels)") from None
@@ -160,6 +160,9 @@ class Decoder:
 
     def _decoded(self, image: Image.Image, data: bytes, *, partial: bool) -> Decoded:
         self._limit(image.size)
+        if image.format == heif.FORMAT:
+            self._limit(refusals.stated_size(data))  # of all, where only a part of it is shown
+            heif.check(data)
         full_size = image.size
         self._draft(image)
         with self.reserve(_bytes_needed(image, full_size)):
@@ -201,6 +204,10 @@ class Decoder:
         x, y = image.width / width, image.height / height  # source pixels per resized pixel
         right, bottom = min((left + crop) * x, image.width), min((top + crop) * y, image.height)
         return image.resize((crop, crop), filter, box=(left * x, top * y, right, bottom))
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    return FORMATS + heif.formats(data)
 
 
 def _loaded(image: Image.Image, data: bytes, *, partial: bool) -> tuple[Image.Image, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import TiffImagePlugin
 
-from embedder.decoding import segments
+from embedder.decoding import heif, segments
 from embedder.errors import ImageError
 
 Namer = Callable[[bytes], ImageError]
@@ -121,20 +121,22 @@ def _xml(data: bytes) -> ImageError:
     return _no_image(f"an answer of S3 that says {_text(code[1])}" if code else "an XML document")
 
 
-AVIF_PIXELS, AVIF_SIDE = 1 << 28, 1 << 15
-"""The limits of libavif, which Pillow leaves as they are."""
+BOXED_PIXELS, BOXED_SIDE = 1 << 28, 1 << 15
+"""The limits of libavif, which Pillow leaves as they are; those of libheif are wider."""
 
 
 def _container(data: bytes) -> ImageError:
     """A file that says what is in it by a brand, as MP4 does and all that came of it."""
     brands = data[8:12], *(data[at : at + 4] for at in range(16, min(int.from_bytes(data[:4]), 256), 4))
-    if any(brand in (b"avif", b"avis") for brand in brands):
-        width, height = avif_size(data) or (0, 0)
-        if width * height > AVIF_PIXELS or max(width, height) > AVIF_SIDE:
-            return ImageError("TooManyPixels", f"{width} x {height} is more than the decoder of AVIF allows")
-        return _corrupt("an AVIF whose boxes are cut off or damaged")
-    if any(brand[:3] in (b"hei", b"hev") or brand in (b"mif1", b"msf1") for brand in brands):
-        return _unsupported("an HEIC picture: install pillow-heif (pip install 'embedder[heif]') or convert it")
+    avif = any(brand in (b"avif", b"avis") for brand in brands)
+    if avif or any(brand[:3] in (b"hei", b"hev") or brand in (b"mif1", b"msf1") for brand in brands):
+        what = "an AVIF" if avif else "an HEIC picture"
+        if not avif and not heif.is_installed():
+            return _unsupported(f"{what}: install pillow-heif (pip install 'embedder[heif]') or convert it")
+        width, height = stated_size(data) or (0, 0)
+        if width * height > BOXED_PIXELS or max(width, height) > BOXED_SIDE:
+            return ImageError("TooManyPixels", f"{what} of {width} x {height}, which is more than its decoder allows")
+        return _corrupt(f"{what} whose boxes are cut off or damaged, or packed in a way that is not read")
     if brands[0][:3] in (b"cr3", b"crx"):
         return _unsupported("a camera's raw picture (CR3): develop it, as JPEG for example")
     return _no_image("a video (MP4 or QuickTime)")
@@ -210,8 +212,8 @@ def refusal(data: bytes) -> ImageError:
     return _no_image(f"it begins with the bytes {data[:8].hex(' ')}, which are of no format known here")
 
 
-def avif_size(data: bytes) -> tuple[int, int] | None:
-    """The largest width and height that an AVIF's properties state, which its decoder may refuse to tell."""
+def stated_size(data: bytes) -> tuple[int, int] | None:
+    """The largest width and height that the properties of an AVIF or HEIC state, which its decoder may not tell."""
     sizes = [
         (int.from_bytes(found[1]), int.from_bytes(found[2]))
         for found in re.finditer(rb"\0\0\0\x14ispe\0{4}(.{4})(.{4})", data[: 1 << 16], re.DOTALL)
