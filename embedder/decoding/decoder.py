@@ -15,12 +15,13 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from embedder.decoding import heif, jpeg, mending, png, refusals
+from embedder.decoding import heif, jpeg, mending, png, refusals, simd
 from embedder.decoding.decoded import Decoded
 from embedder.decoding.mending import truncated_images
 from embedder.decoding.rendering import to_rgb
 from embedder.errors import ImageError
 from embedder.models.catalog import Preprocessing
+from embedder.records import Pixels
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 """What is looked for in a file, whatever its name says. Pillow knows many more, and runs a program for one of them."""
@@ -73,6 +74,7 @@ class Decoder:
     Args:
         preprocessing: what the model expects.
         max_pixels: images that claim more are refused before memory is spent on them.
+        exact: whether every pixel has to be the preset's; else they may differ by a level where that is faster.
         damaged: whether a file that has lost some of its data gives what is left, as viewers draw it.
         reserve: called with an estimate of the bytes an image needs while it is decoded.
     """
@@ -82,11 +84,13 @@ class Decoder:
         preprocessing: Preprocessing,
         *,
         max_pixels: int,
+        exact: bool = True,
         damaged: bool = False,
         reserve: Reserve = lambda _: nullcontext(),
     ) -> None:
         self.preprocessing = preprocessing
         self.max_pixels = max_pixels
+        self.exact = exact
         self.damaged = damaged
         self.reserve = reserve
         # Pillow's own limit must not refuse what the user allows, nor what is resized here; ours is
@@ -173,7 +177,7 @@ class Decoder:
             if orientation in UPRIGHT:
                 upright = upright.transpose(UPRIGHT[orientation])
             return Decoded(
-                pixels=np.asarray(self._crop(upright)),
+                pixels=self._crop(upright),
                 notices=notices,
                 width=full_size[orientation in LYING],
                 height=full_size[orientation not in LYING],
@@ -191,19 +195,23 @@ class Decoder:
             # A bound in both directions, rounded up: draft() never goes below what it is asked for.
             image.draft(None, (int(width * scale + 1), int(height * scale + 1)))
 
-    def _crop(self, image: Image.Image) -> Image.Image:
+    def _crop(self, image: Image.Image) -> Pixels:
         """Resize the short side and crop the centre."""
         resize, crop = self.preprocessing.resize, self.preprocessing.crop
-        filter = FILTERS[self.preprocessing.interpolation]
+        filter = self.preprocessing.interpolation
         short = min(image.size)
         # torchvision truncates the long side and rounds the crop's corner (half to even).
         width, height = (resize if side == short else int(resize * side / short) for side in image.size)
         left, top = round((width - crop) / 2), round((height - crop) / 2)
-        if max(width, height) <= LONGEST_RESIZE * crop:
-            return image.resize((width, height), filter).crop((left, top, left + crop, top + crop))
         x, y = image.width / width, image.height / height  # source pixels per resized pixel
-        right, bottom = min((left + crop) * x, image.width), min((top + crop) * y, image.height)
-        return image.resize((crop, crop), filter, box=(left * x, top * y, right, bottom))
+        box = (left * x, top * y, min(crop * x, image.width - left * x), min(crop * y, image.height - top * y))
+        if not self.exact and simd.is_installed() and min(left, top) >= 0:
+            return simd.resized(image, box, (crop, crop), filter)
+        if max(width, height) <= LONGEST_RESIZE * crop:
+            whole = image.resize((width, height), FILTERS[filter])
+            return np.asarray(whole.crop((left, top, left + crop, top + crop)))
+        right, bottom = box[0] + box[2], box[1] + box[3]
+        return np.asarray(image.resize((crop, crop), FILTERS[filter], box=(*box[:2], right, bottom)))
 
 
 def _formats(data: bytes) -> tuple[str, ...]:

@@ -62,14 +62,21 @@ class IsolatedDecoder:
     Args:
         preprocessing: what the model expects.
         max_pixels: images that claim more are refused.
+        exact: whether every pixel has to be the preset's.
         damaged: whether files that have lost some of their data give what is left.
         reserve: called with the bytes that a large image needs while it is decoded.
     """
 
     def __init__(
-        self, preprocessing: Preprocessing, *, max_pixels: int, reserve: Reserve, damaged: bool = False
+        self,
+        preprocessing: Preprocessing,
+        *,
+        max_pixels: int,
+        reserve: Reserve,
+        exact: bool = True,
+        damaged: bool = False,
     ) -> None:
-        options = {"max_pixels": max_pixels, "damaged": damaged}
+        options = {"max_pixels": max_pixels, "exact": exact, "damaged": damaged}
         self.settings = json.dumps({"preprocessing": asdict(preprocessing), "options": options})
         self.crop = preprocessing.crop
         self.reserve = reserve

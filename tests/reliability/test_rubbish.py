@@ -40,7 +40,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 FILES = small_files()
 
-WHOLE_FIRST = {"several.mpo.jpg", "animated.png", "animated.gif", "several.tif"}
+WHOLE_FIRST = {"several.mpo.jpg", "animated.png", "animated.gif", "animated.webp", "several.tif"}
 """Their first picture lies before the others, and is whole where only those are cut."""
 SLACK = 40
 """Bytes behind the last pixel of the others: an end marker, a checksum, padding."""
