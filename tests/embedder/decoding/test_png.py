@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.embedder import corpus
-from tests.embedder.decoding.broken import SIGNATURE, chunk, chunks, decode, interlaced, is_tolerated, refusal
+from tests.embedder.decoding.broken import BESIDE, SIGNATURE, chunk, chunks, decode, interlaced, is_tolerated, refusal
 from tests.embedder.pictures import encoded, picture
 from tests.reliability.decoding import see_through, textured
 
@@ -29,36 +26,6 @@ WHOLE = {
     "alpha": encoded(see_through(), "PNG"),
     "turned": turned(),
 }
-BOMB = zlib.compress(bytes(5_000_000))
-CONTROL = struct.pack(">II", 2, 0)
-FRAME = struct.pack(">IIIIIHHBB", 0, 61, 47, 0, 0, 1, 10, 0, 0)
-
-BESIDE = {
-    "a text's checksum": chunk(b"tEXt", b"Comment\0hello", wrong=1),
-    "a profile's checksum": chunk(b"iCCP", b"a\0\0" + zlib.compress(b"profile"), wrong=1),
-    "a profile's compression": chunk(b"iCCP", b"a\0\x09xxxx"),
-    "a profile without an end of its name": chunk(b"iCCP", b"abcd"),
-    "a text's compression": chunk(b"zTXt", b"a\0\x09xxxx"),
-    "a packed text that is too long": chunk(b"zTXt", b"a\0\0" + BOMB),
-    "a packed profile that is too long": chunk(b"iCCP", b"a\0\0" + BOMB),
-    "an international text that is too long": chunk(b"iTXt", b"a\0\1\0\0\0" + BOMB),
-    "chromaticities of four bytes": chunk(b"cHRM", b"abcd"),
-    "no rendering intent": chunk(b"sRGB", b""),
-    "a resolution of three bytes": chunk(b"pHYs", b"abc"),
-    "a gamma of one byte": chunk(b"gAMA", b"a"),
-    "a gamma's checksum": chunk(b"gAMA", b"\0\0\xb1\x8f", wrong=0x80),
-    "a resolution's checksum": chunk(b"pHYs", bytes(9), wrong=1 << 31),
-    "a text that states to be shorter": chunk(b"tEXt", b"Comment\0hello", length=4),
-    "a text that states to be longer": chunk(b"tEXt", b"Comment\0hello", length=40),
-    "a text that states to be longer than the file": chunk(b"tEXt", b"Comment\0hello", length=1 << 30),
-    "two animations": chunk(b"acTL", CONTROL) * 2,
-    "an animation of four bytes": chunk(b"acTL", b"abcd"),
-    "frames in a wrong order": chunk(b"acTL", CONTROL) + chunk(b"fcTL", b"\0\0\0\7" + FRAME[4:]),
-    "a frame beyond the picture": chunk(b"acTL", CONTROL) + chunk(b"fcTL", FRAME[:4] + b"\0\1" + FRAME[6:]),
-    "a frame of three bytes": chunk(b"acTL", CONTROL) + chunk(b"fcTL", b"abc"),
-}
-"""What is broken, before the picture."""
-
 PASSED_OVER = {"two animations"}
 """What Pillow passes over by itself."""
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from embedder.errors import ImageError
 from embedder.models.catalog import IMAGENET_PRESET
 from embedder.records import Pixels
 from embedder.system.threads import Budget
+from tests.embedder import corpus
 
 SABOTAGED = """
 import json, os, signal, sys, time
@@ -157,6 +159,49 @@ def test_a_large_image_asks_before_it_takes_memory() -> None:
         assert asked == []
         opened.decode(photo(3000))
         assert asked == [3000 * 3050 * 12]
+    finally:
+        opened.close()
+
+
+def test_what_is_known_of_the_file_comes_along(decoder: IsolatedDecoder) -> None:
+    found = decoder.decode(photo()[:-12])
+    assert (found.width, found.height, found.format, found.notices) == (350, 300, "PNG", ("NoEndMarker",))
+    assert np.array_equal(found.pixels, expected(photo()))
+
+
+def test_a_large_file_that_is_mended_asks_for_memory_twice_and_holds_it_once() -> None:
+    held: list[int] = []
+    most: list[int] = []
+
+    @contextmanager
+    def reserve(wanted: int) -> Iterator[None]:
+        held.append(wanted)
+        most.append(sum(held))
+        yield
+        held.remove(wanted)
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (3000, 3000), "red").save(buffer, "JPEG")
+    opened = IsolatedDecoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS, reserve=reserve)
+    try:
+        for _ in range(2):
+            assert opened.decode(buffer.getvalue()[:-2]).notices == ("NoEndMarker",)
+        assert most == [3000 * 3000 * 8] * 4
+        assert held == []
+    finally:
+        opened.close()
+
+
+def test_the_options_reach_the_processes() -> None:
+    whole = corpus.MADE["full-colour.jpg"]()
+    options: dict[str, Any] = {"max_pixels": DEFAULT_MAX_PIXELS, "exact": False, "damaged": True}
+    direct = Decoder(IMAGENET_PRESET, **options)
+    opened = IsolatedDecoder(IMAGENET_PRESET, reserve=lambda _: nullcontext(), **options)
+    try:
+        for data in (whole, whole[: len(whole) // 2]):
+            found, wanted = opened.decode(data), direct.decode(data)
+            assert np.array_equal(found.pixels, wanted.pixels)
+            assert found.notices == wanted.notices == (("Damaged",) if data is not whole else ())
     finally:
         opened.close()
 
