@@ -59,7 +59,7 @@ ARG WEIGHTS=default
 RUN --mount=type=bind,source=.,target=/context \
     set -e; mkdir -p "$XDG_CACHE_HOME/embedder" "$TORCH_HOME/hub/checkpoints" /out; \
     find /context -maxdepth 1 -regex '.*-[0-9a-f]+\.pth' -exec cp -t "$TORCH_HOME/hub/checkpoints" {} +; \
-    if [ "$WEIGHTS" != none ]; then python3 -m embedder.encoders.bake "$WEIGHTS" "$MODEL"; fi
+    if [ "$WEIGHTS" != none ]; then python3 -m embedder.pipeline.bake "$WEIGHTS" "$MODEL"; fi
 # By number, so that Kubernetes can see that it is not root. Any other number will do: nothing here is written to.
 USER 10001:10001
 WORKDIR /out

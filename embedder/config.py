@@ -1,7 +1,7 @@
-"""Every option of `embedder run`, in one table, and the only reader of the environment.
+"""Every option of `embedder run`, in one table; and the only reader of the environment.
 
-Each option is a field of `RunOptions`; the command line, the environment names `EMBEDDER_<OPTION>`, the
-Python function's keywords and a run's `run.json` all come from this table.
+Each option is a field of `RunOptions`. The command line, the variables `EMBEDDER_<OPTION>`, the keywords of the Python
+function and a run's `run.json` are layers over this table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal, TypedDict
 from embedder.errors import ConfigurationError
 
 DEFAULT_STORE = "./vectors.db"
-"""Where a run's own table does not say otherwise."""
+"""The store of a source that is not a run; a run has a table of its own."""
 DEFAULT_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif")
 DEFAULT_MAX_PIXELS = 178_956_970
 """Pillow's own limit: a 24-bit picture of half a gibibyte."""
@@ -43,7 +43,7 @@ class FailureLimit:
         return cls(value, percent)
 
     def exceeded(self, *, failed: int, images: int) -> bool:
-        """Whether this many failures are too many; that every image failed always is."""
+        """Say whether so many failures are too many. They always are when every image failed."""
         if failed and failed == images:
             return True
         return failed > (images * self.value / 100 if self.percent else self.value)
@@ -112,9 +112,17 @@ class RunOptions:
     )
     engine: str = _option(
         "auto",
-        _choice("auto", "torch", "mnn", "openvino", "openvino-half"),
-        "what runs the model: auto, the default, is the fastest that is installed and agrees with torch to 1e-3; "
-        "else torch, mnn, openvino, or openvino-half, which is less exact and faster still on CPUs with AMX",
+        str,
+        "what runs the model: auto, the default, is the fastest that is installed and gives torch's vectors; else one "
+        "of {engines}",
+        "NAME",
+    )
+    precision: Literal["auto", "full"] = _option(
+        "auto",
+        _choice("auto", "full"),
+        "auto, the default: half precision where that is faster and every vector keeps a cosine of 0.9999 to float32; "
+        "full: float32 throughout, relative error at most 1e-3",
+        "auto|full",
     )
     batch_size: int | None = _option(
         None, _positive, "images per call of the model (default: by engine and device)", "N"
@@ -152,33 +160,67 @@ class RunOptions:
     failures: Path | None = _option(None, Path, "write one JSON line a failure to this file", "FILE")
 
     @classmethod
-    def resolve(cls, *layers: Mapping[str, Any]) -> RunOptions:
-        """Merge layers of options, the first that has a name wins; texts are parsed.
+    def resolve(cls, *layers: Layer) -> RunOptions:
+        """Merge layers of options. Every value is parsed; the first layer that has an option wins.
 
         Raises:
-            ConfigurationError: an unknown name, or a text that does not parse.
+            ConfigurationError: an option is unknown, or a value does not parse.
         """
         chosen: dict[str, Any] = {}
-        known = {item.name: item for item in fields(cls)}
         for layer in layers:
-            for name, value in layer.items():
-                if name not in known:
-                    raise ConfigurationError(f"there is no option {name!r}; see embedder run --help")
-                if name not in chosen:
-                    chosen[name] = parse_value(name, value)
+            chosen = {**layer.parsed(), **chosen}
         return cls(**chosen)
 
 
 OPTIONS = {item.name: item for item in fields(RunOptions)}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """Options from one origin, as they were written there."""
+
+    values: Mapping[str, Any]
+    """By the names of `RunOptions`: texts, or Python's own values. None stands for an option that is not given."""
+    called: Callable[[str], str] = "option {}".format
+    """Turns an option's name into the name that it has in this origin."""
+
+    def parsed(self) -> dict[str, Any]:
+        """Return the values, parsed.
+
+        Raises:
+            ConfigurationError: an option is unknown, or a value does not parse.
+        """
+        if unknown := set(self.values) - set(OPTIONS):
+            raise ConfigurationError(f"there is no option {min(unknown)!r}; see embedder run --help")
+        return {name: self._parse(name, value) for name, value in self.values.items() if value is not None}
+
+    def _parse(self, name: str, value: Any) -> Any:
+        if isinstance(value, bool):
+            text = "true" if value else "false"
+        elif isinstance(value, list | tuple):
+            text = ",".join(map(str, value))
+        else:
+            text = str(value)
+        try:
+            return OPTIONS[name].metadata["parse"](text)
+        except ValueError as error:
+            raise ConfigurationError(f"{self.called(name)}: {text!r} is not valid: {error}") from None
+
+
+def environment_layer(environment: Mapping[str, str] = os.environ) -> Layer:
+    """Return the options that `EMBEDDER_<OPTION>` variables set."""
+    values = {name: environment[variable] for name in OPTIONS if (variable := environment_name(name)) in environment}
+    return Layer(values=values, called=environment_name)
+
+
 class Options(TypedDict, total=False):
-    """The same options as keywords of `embed`, as a caller may write them; each means what it means there."""
+    """The same options as keywords of `embed`, with the types that a caller may use."""
 
     model: str
     weights: str | Path
     device: Literal["auto", "cpu", "cuda"]
     engine: str
+    precision: Literal["auto", "full"]
     batch_size: int
     cores: int
     workers: int
@@ -195,26 +237,6 @@ class Options(TypedDict, total=False):
     failures: str | Path
 
 
-def parse_value(name: str, value: Any, *, called: str | None = None) -> Any:
-    """Return an option's value from a text, a number, or the value itself.
-
-    Args:
-        called: how the user wrote the option, for the error's sentence.
-    """
-    parse = OPTIONS[name].metadata["parse"]
-    if isinstance(value, list | tuple) and name == "suffixes":
-        value = ",".join(value)
-    if value is None or isinstance(value, FailureLimit):
-        return value
-    if isinstance(value, bool):
-        value = "true" if value else "false"
-    try:
-        return parse(str(value))
-    except ValueError as error:
-        shown = called or f"option {name}"
-        raise ConfigurationError(f"{shown}: {str(value)!r} is not valid: {error}") from None
-
-
 def environment_name(option: str) -> str:
     """`batch_size` → `EMBEDDER_BATCH_SIZE`."""
     return f"EMBEDDER_{option.upper()}"
@@ -223,19 +245,6 @@ def environment_name(option: str) -> str:
 def option_name(option: str) -> str:
     """`batch_size` → `--batch-size`."""
     return f"--{option.replace('_', '-')}"
-
-
-def options_from_environment(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Return the options that `EMBEDDER_<OPTION>` variables set.
-
-    Raises:
-        ConfigurationError: a value does not parse.
-    """
-    return {
-        name: parse_value(name, environment[variable], called=variable)
-        for name in OPTIONS
-        if (variable := environment_name(name)) in environment
-    }
 
 
 def switch_from_environment(name: str, environment: Mapping[str, str] = os.environ) -> bool:

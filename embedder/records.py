@@ -1,4 +1,4 @@
-"""What the stages hand to each other: reference → sample → picture → batch → embedding → vector."""
+"""What the stages hand to each other: reference → sample → picture → embedding → stored vector."""
 
 from __future__ import annotations
 
@@ -12,6 +12,66 @@ import numpy.typing as npt
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Vectors: TypeAlias = npt.NDArray[np.floating[Any]]
 Stage: TypeAlias = Literal["list", "check", "load", "fetch", "decode", "encode", "write"]
+
+
+PREPROCESSING_VERSION = "pre1"
+"""Part of every fingerprint. It changes when the same file would give different pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """From the upright RGB image to a model's input, as its publisher describes it."""
+
+    resize: int
+    """Pixels that the image is resized to; of which side, `fit` says."""
+    crop: int
+    """Pixels of both sides of the square that the model sees, cut from the centre."""
+    interpolation: Literal["bilinear", "bicubic"]
+    mean: tuple[float, float, float]
+    """Subtracted from each channel, in units of 0 to 1."""
+    std: tuple[float, float, float]
+    """What each channel is then divided by."""
+    fit: Literal["short", "both", "pad"] = "short"
+    """`short`: the short side becomes `resize`. `both`: both sides do, whatever the proportions. `pad`: the long side
+    does, and `fill` makes the picture square."""
+    fill: tuple[int, int, int] = (0, 0, 0)
+    """The RGB levels of the border that `pad` adds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """What produced a vector. Written out: `resnet18/f37072fd/pre1/float32`, with `/normalized` if it was scaled."""
+
+    model: str
+    """The model's name, which may hold slashes itself."""
+    digest: str
+    """Eight hex digits of the SHA-256 of the weights; `random` for seeded ones."""
+    preprocessing: str
+    """The version of decoding and resizing; it changes when the same file would give different pixels."""
+    data_type: str
+    """The numpy dtype that was asked for."""
+    normalized: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Fingerprint:
+        """Read what `str` wrote.
+
+        Raises:
+            ValueError: the text has another form.
+        """
+        plain = text.removesuffix("/normalized")
+        model, digest, preprocessing, data_type = plain.rsplit("/", 3)
+        return cls(
+            model=model,
+            digest=digest,
+            preprocessing=preprocessing,
+            data_type=data_type,
+            normalized=plain != text,
+        )
+
+    def __str__(self) -> str:
+        text = "/".join((self.model, self.digest, self.preprocessing, self.data_type))
+        return f"{text}/normalized" if self.normalized else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +115,6 @@ class Picture:
 
     reference: Reference
     pixels: Pixels  # (crop, crop, 3) uint8, RGB
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Pictures to be encoded in one call."""
-
-    references: tuple[Reference, ...]
-    pixels: Pixels  # (B, crop, crop, 3) uint8, RGB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from embedder.encoders import Encoder
-from embedder.encoders.choice import UnusableError
+from embedder.encoders.proof import UnusableError
 
 
 @dataclass
@@ -121,8 +121,8 @@ def decode(paths: list[Path], _weights: Path, clock: Clock) -> None:
         decoder.close()
 
 
-def encode(engine: str) -> Callable[[list[Path], Path, Clock], None]:
-    """One engine alone, on pixels that are decoded already."""
+def encode(candidate: str) -> Callable[[list[Path], Path, Clock], None]:
+    """One way to run the network alone, such as `mnn float32`, on pixels that are decoded already."""
 
     def contest(paths: list[Path], weights: Path, clock: Clock) -> None:
         from embedder.config import DEFAULT_MAX_PIXELS
@@ -130,7 +130,7 @@ def encode(engine: str) -> Callable[[list[Path], Path, Clock], None]:
         from embedder.system.threads import parallel_map
 
         clock.images = 0
-        opened, preprocessing = _open(engine, weights)
+        opened, preprocessing = _open(candidate, weights)
         decoder = Decoder(preprocessing, max_pixels=DEFAULT_MAX_PIXELS)
         size = opened.batch_size
         some = [decoder.decode(path.read_bytes()).pixels for path in paths[: 4 * size]]
@@ -145,13 +145,16 @@ def encode(engine: str) -> Callable[[list[Path], Path, Clock], None]:
     return contest
 
 
-def _open(engine: str, weights: Path) -> tuple[Encoder, Any]:
-    from embedder.encoders.choice import open_encoder
+def _open(candidate: str, weights: Path) -> tuple[Encoder, Any]:
+    from embedder.encoders.choice import candidates, open_candidate
+    from embedder.encoders.prepared import Prepared
     from embedder.models.catalog import find_model
-    from embedder.models.weights import find_weights
+    from embedder.models.checkpoint import Checkpoint
 
-    model = find_model("resnet18")
-    return open_encoder(model, find_weights(str(weights), model), engine=engine, device="auto"), model.preprocessing
+    network = Checkpoint.find(find_model("resnet18"), str(weights))
+    chosen = next(each for each in candidates("auto", "auto", full=False) if str(each) == candidate)
+    with Prepared.open(network) as prepared:
+        return open_candidate(chosen, prepared, None, full=False), network.preprocessing
 
 
 def whole(
@@ -159,7 +162,7 @@ def whole(
     weights: Path,
     clock: Clock,
     *,
-    engine: str = "auto",
+    precision: str = "auto",
     source: str | None = None,
     store: str | None = None,
 ) -> None:
@@ -168,7 +171,7 @@ def whole(
 
     with tempfile.TemporaryDirectory() as folder:
         # Imports, and the engine's preparation, which happens once on a machine.
-        options: dict[str, Any] = {"weights": str(weights), "engine": engine}
+        options: dict[str, Any] = {"weights": str(weights), "precision": precision}
         embed(paths[0], f"{folder}/warm.db", **options)
         with clock.running():
             report = embed(source or paths[0].parent, store or f"{folder}/vectors.db", **options)
@@ -176,7 +179,7 @@ def whole(
     load = report.seconds_by_stage["load"]
     clock.more = {
         "load": load,
-        "engine": report.engine,
+        "engine": f"{report.engine} {report.arithmetic}",
         "device": report.device,
         "stages": dict(report.seconds_by_stage),
     }
@@ -200,9 +203,9 @@ def main() -> None:
         "decode": decode,
     }
     try:
-        if given.name in ("whole", "half"):
-            engine = "openvino-half" if given.name == "half" else "auto"
-            whole(paths, given.weights, clock, engine=engine, source=given.source, store=given.store)
+        if given.name in ("whole", "full"):
+            precision = "full" if given.name == "full" else "auto"
+            whole(paths, given.weights, clock, precision=precision, source=given.source, store=given.store)
         elif given.name.startswith("encode:"):
             encode(given.name.removeprefix("encode:"))(paths, given.weights, clock)
         else:

@@ -36,8 +36,10 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Look at everything, print, and return the exit code."""
-    given = {name: value for name in ("model", "weights") if (value := getattr(arguments, name)) is not None}
-    options = config.RunOptions.resolve(given, config.options_from_environment())
+    given = config.Layer(
+        values={name: getattr(arguments, name) for name in ("model", "weights")}, called=config.option_name
+    )
+    options = config.RunOptions.resolve(given, config.environment_layer())
     source = arguments.source or config.text_from_environment("source")
     store = arguments.store or config.text_from_environment("store")
     shard = config.shard_index()

@@ -7,10 +7,10 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from embedder import config, exit_codes, logs
+from embedder.encoders import engine_names
 from embedder.errors import ConfigurationError, EmbedderError
 from embedder.pipeline.signals import listening
 from embedder.pipeline.stopping import Stop
@@ -18,6 +18,7 @@ from embedder.pipeline.stopping import Stop
 if TYPE_CHECKING:
     from embedder.pipeline.progress import AnyProgress
     from embedder.pipeline.report import Report
+    from embedder.pipeline.session import Session
 
 EXAMPLES = """examples:
   embedder run photos/
@@ -48,7 +49,7 @@ def add(commands: Any) -> None:
         help="vectors.db, any SQLite file, or dynamodb://TABLE (default: a run's own table, else ./vectors.db)",
     )
     for name, item in config.OPTIONS.items():
-        about = item.metadata
+        about = {**item.metadata, "help": item.metadata["help"].replace("{engines}", ", ".join(engine_names()))}
         if isinstance(item.default, bool):
             action = argparse.BooleanOptionalAction if name == "normalize" else "store_true"
             command.add_argument(config.option_name(name), action=action, default=None, help=about["help"])
@@ -82,9 +83,7 @@ def _run(arguments: argparse.Namespace, stop: Stop, ending: Ending) -> int:
     ending.log_is_json = config.log_is_json(arguments.log)
     ending.quiet = bool(arguments.quiet or config.switch_from_environment("quiet"))
     logs.open_log(as_json=ending.log_is_json, origin=config.origin(arguments.source), quiet=ending.quiet)
-    given = {name: value for name in config.OPTIONS if (value := getattr(arguments, name)) is not None}
-    for name, value in given.items():
-        given[name] = config.parse_value(name, value, called=config.option_name(name))
+    given = config.Layer(values={name: getattr(arguments, name) for name in config.OPTIONS}, called=config.option_name)
     source = arguments.source or config.text_from_environment("source")
     if not source:
         raise ConfigurationError(
@@ -92,23 +91,30 @@ def _run(arguments: argparse.Namespace, stop: Stop, ending: Ending) -> int:
         )
     store = arguments.store or config.text_from_environment("store")
     ending.as_json = bool(arguments.json or config.switch_from_environment("json"))
-    options = [given, config.options_from_environment()]
-    shard = config.shard_index()
 
-    from embedder.pipeline import session
     from embedder.pipeline.progress import open_progress
+    from embedder.pipeline.session import open_session
 
     progress = ending.progress = open_progress(
         quiet=ending.quiet, as_json=ending.log_is_json, deployment=config.deployment()
     )
     try:
-        report = session.run(source, store, options, progress=progress, begun=ending.begun, stop=stop, shard=shard)
+        session = ending.session = open_session(
+            source,
+            store,
+            given,
+            config.environment_layer(),
+            progress=progress,
+            stop=stop,
+            shard=config.shard_index(),
+        )
+        report = session.run()
     except BaseException:
         progress.close(None)
         raise
     ending.tell(report)
     if stop.signalled():
-        # A thread may still be waiting for a network that does not answer; nobody waits for it.
+        # A thread may still wait for a network that does not answer, and nothing waits for that thread.
         os._exit(report.exit_code)
     return report.exit_code
 
@@ -122,32 +128,33 @@ class Ending:
         self.quiet = False
         self.log_is_json = False
         self.progress: AnyProgress | None = None
-        self.report_so_far: Callable[[], Report] | None = None
+        self.session: Session | None = None
         self.told = threading.Lock()
 
-    def begun(self, report_so_far: Callable[[], Report]) -> None:
-        """The run has books now."""
-        self.report_so_far = report_so_far
+    @property
+    def begun(self) -> bool:
+        """Whether the run has counts of its own."""
+        return self.session is not None and self.session.pipeline is not None
 
     def tell(self, report: Report) -> None:
         """Print the report."""
-        self.told.acquire()  # for good: a process that is being ended tells nothing more
+        self.told.acquire()  # for good: a process that is being ended prints nothing more
         self._print(report)
 
     def give_up(self) -> None:
-        """Say how far the run has come, and end the process under it."""
+        """Print how far the run has come, and end the process under it."""
         if not self.told.acquire(blocking=False):
-            return  # it is at its end
-        if self.report_so_far:
-            self._print(self.report_so_far())
+            return  # the run is at its end
+        if self.session and self.begun:
+            self._print(self.session.report())
         elif not self.quiet:
             logs.complain("embedder run", "stopped before the first image")
         os._exit(exit_codes.SIGNAL_BASE + (self.stop.signal or 0))
 
     def _print(self, report: Report) -> None:
         if self.progress:
-            # A run that never began brings the report of an earlier attempt, which has been counted by that one.
-            self.progress.close(report, counted=self.report_so_far is None)
+            # The report of an earlier attempt, which stands for a run that never began, has been counted by that one.
+            self.progress.close(report, counted=not self.begun)
         if not self.quiet and not self.log_is_json:
             print(report.summary(), file=sys.stderr if self.as_json else sys.stdout)
         if self.as_json:

@@ -20,8 +20,7 @@ from embedder.decoding.decoded import Decoded
 from embedder.decoding.mending import truncated_images
 from embedder.decoding.rendering import to_rgb
 from embedder.errors import ImageError
-from embedder.models.catalog import Preprocessing
-from embedder.records import Pixels
+from embedder.records import Pixels, Preprocessing
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 """What is looked for in a file, whatever its name says. Pillow knows many more, and runs a program for one of them."""

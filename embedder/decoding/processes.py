@@ -29,7 +29,7 @@ import numpy as np
 from embedder.decoding.decoded import Decoded
 from embedder.decoding.decoder import Decoder, Reserve
 from embedder.errors import ConfigurationError, ImageError
-from embedder.models.catalog import Preprocessing
+from embedder.records import Preprocessing
 
 DECODE_SECONDS = 120.0
 """The slowest image allowed, 179 million pixels, takes about ten seconds; past this a decoder hangs."""

@@ -18,12 +18,8 @@ MODEL_BYTES = 1 << 30
 """torch, the model, and its intermediate results."""
 WORKER_BYTES = 128 << 20
 """A decoding process and its share of batches."""
-FETCHED_BYTES = 1 << 28
-"""One more budget of files, in the processes that fetch from S3."""
-FETCHER_BYTES = 64 << 20
-"""Each of these."""
 
-BASE_FILES, WORKER_FILES, FETCHER_FILES = 192, 8, 34
+BASE_FILES, WORKER_FILES = 192, 8
 LEAST_SHARED_BYTES = 16 << 20
 
 
@@ -33,12 +29,10 @@ def cores() -> Finding:
     return ok(f"{usable_cores()} cores" + (f", by the container's quota of {quota:g}" if quota else ""))
 
 
-def memory(workers: int | None, fetchers: int) -> Finding:
+def memory(workers: int | None) -> Finding:
     """The memory that the container or the machine has, against the most that a run takes."""
     limit, whose = memory_limit()
     needed = BASE_BYTES + MODEL_BYTES + (workers or usable_cores()) * WORKER_BYTES
-    if fetchers:
-        needed += FETCHED_BYTES + fetchers * FETCHER_BYTES
     found = f"{size(limit)} {whose}, a run takes at most about {size(needed)}"
     if limit < needed:
         return Finding("warning", found, "give the job or container more memory, or fewer --workers")
@@ -71,10 +65,10 @@ def shared_memory(folder: Path = SHARED_MEMORY) -> Finding:
     return ok(f"{size(free)} free in {folder}; decoding does not need it")
 
 
-def descriptors(workers: int | None, fetchers: int) -> Finding:
-    """Open files: pipes to the processes that decode and that fetch, connections, images."""
+def descriptors(workers: int | None) -> Finding:
+    """Open files: pipes to the decoding processes, connections, images."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    needed = BASE_FILES + WORKER_FILES * (workers or usable_cores()) + FETCHER_FILES * fetchers
+    needed = BASE_FILES + WORKER_FILES * (workers or usable_cores())
     found = f"{limit:,} open files are allowed, a run needs about {needed}"
     if limit < needed:
         return Finding("warning", found, "raise the limit: ulimit -n 4096, or the container's ulimit nofile")

@@ -8,8 +8,9 @@ from embedder.config import RunOptions
 from embedder.doctor import Finding, ok, skipped
 from embedder.encoders import Encoder
 from embedder.errors import ConfigurationError
-from embedder.models.catalog import Model, fingerprint
-from embedder.models.weights import DEFAULT, DIGITS, RANDOM, Weights, find_weights, published_path, sha256
+from embedder.models import Model
+from embedder.models.checkpoint import Checkpoint
+from embedder.models.weights import DEFAULT, DIGITS, RANDOM, published_path, sha256
 
 
 class ModelExam:
@@ -18,22 +19,21 @@ class ModelExam:
     def __init__(self, model: Model, options: RunOptions) -> None:
         self.model = model
         self.options = options
-        self.usable: Weights | None = None
+        self.usable: Checkpoint | None = None
         self.encoder: Encoder | None = None
 
     def fingerprint(self) -> str:
-        """Of the vectors that a run would make."""
-        weights = find_weights(self.options.weights, self.model)
-        return fingerprint(self.model, weights.digest, self.options.dtype, normalize=self.options.normalize)
+        """Return the fingerprint of the vectors that a run would make."""
+        checkpoint = Checkpoint.find(self.model, self.options.weights)
+        return str(checkpoint.fingerprint(self.options.dtype, normalize=self.options.normalize))
 
     def weights(self) -> Finding:
         """Are they here, the right ones, and do they fit? Nothing is downloaded."""
-        from embedder.encoders.pytorch import build_backbone
-
-        weights = find_weights(self.options.weights, self.model)
+        checkpoint = Checkpoint.find(self.model, self.options.weights)
+        weights = checkpoint.weights
         made_by = f"vectors will be {self.fingerprint()}"
         if weights.choice == RANDOM:
-            self.usable = weights
+            self.usable = checkpoint
             return Finding(
                 "warning",
                 f"random, for trying things out; {made_by}",
@@ -46,8 +46,8 @@ class ModelExam:
                 f"{path} is not there; a run will download {self.model.url} first",
                 f"copy the file to {path}, or bake it into the image, where the network does not reach that address",
             )
-        build_backbone(self.model, weights)  # which also holds a published file to its hash
-        self.usable = weights
+        checkpoint.module()  # loads the weights, and holds a published file to its hash
+        self.usable = checkpoint
         return ok(f"{path}, SHA-256 {sha256(path)[: 2 * DIGITS]}…, fits {self.model.name}; {made_by}")
 
     def device(self) -> Finding:
@@ -81,24 +81,30 @@ class ModelExam:
             return skipped("there are no weights to run")
         options = self.options
         self.encoder = open_encoder(
-            self.model, self.usable, engine=options.engine, device=options.device, batch_size=options.batch_size
+            self.usable,
+            engine=options.engine,
+            device=options.device,
+            precision=options.precision,
+            batch_size=options.batch_size,
         )
         engines = installed_engines()
-        found = f"{self.encoder.engine} on {self.encoder.device}, of {', '.join(engines)}"
+        encoder = self.encoder
+        found = f"{encoder.engine} in {encoder.arithmetic} on {encoder.device}, of {', '.join(engines)}"
         if engines == ["torch"] and self.encoder.device == "cpu":
             return Finding("warning", found, "pip install '.[mnn]': about twice as fast on the CPU")
         return ok(found)
 
     def golden(self) -> Finding:
-        """The engine's vectors of made-up pictures beside those of eager float32 torch."""
-        from embedder.encoders.choice import LEAST_COSINE, LEAST_COSINE_ON_GPU, agreement
-        from embedder.encoders.prepared import GOLDEN_PICTURES, Prepared
+        """The engine's vectors of the golden pictures beside those of eager float32 torch."""
+        from embedder.encoders.golden import GOLDEN_PICTURES
+        from embedder.encoders.prepared import Prepared
+        from embedder.encoders.proof import agreement, least_cosine
 
         if self.usable is None or self.encoder is None:
             return skipped("there is no engine to try")
-        with Prepared.open(self.model, self.usable) as prepared:
+        with Prepared.open(self.usable) as prepared:
             worst = agreement(self.encoder, prepared).cosine
-        least = LEAST_COSINE if self.encoder.device == "cpu" else LEAST_COSINE_ON_GPU
+        least = least_cosine(self.encoder.device)
         if not worst >= least:
             raise ConfigurationError(
                 f"{self.encoder.engine} gives cosine {worst:.5f} to torch on {GOLDEN_PICTURES} pictures, needed "

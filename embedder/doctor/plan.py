@@ -1,4 +1,4 @@
-"""Which checks a run from SOURCE to STORE calls for, in the order in which one stands on another."""
+"""The checks that a run from SOURCE to STORE calls for, each after those that it depends on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from functools import partial
 from embedder.config import RunOptions
 from embedder.doctor import Check, Finding, disk, machine, programs
 from embedder.doctor.model import ModelExam
+from embedder.encoders.choice import check_engine
 from embedder.errors import EmbedderError
 from embedder.models.catalog import find_model
-from embedder.sources import S3_SCHEME, fetching_processes
+from embedder.sources import scheme_of
 from embedder.stores import DYNAMODB_SCHEME
 
 
@@ -18,18 +19,18 @@ def checks(source: str | None, store: str | None, options: RunOptions, shard: in
     """Yield what to look at; without SOURCE and STORE this machine alone.
 
     Raises:
-        ConfigurationError: there is no such model.
+        ConfigurationError: there is no such model or engine.
     """
+    check_engine(options.engine)
     model = find_model(options.model)
     exam = ModelExam(model, options)
     yield Check("versions", programs.versions)
     yield Check("codecs", programs.codecs)
     yield Check("decoding", lambda: programs.decoding(model.preprocessing))
     yield Check("cores", machine.cores)
-    fetchers = fetching_processes() if (source or "").startswith(S3_SCHEME) else 0
-    yield Check("memory", lambda: machine.memory(options.workers, fetchers))
+    yield Check("memory", lambda: machine.memory(options.workers))
     yield Check("shared memory", machine.shared_memory)
-    yield Check("open files", lambda: machine.descriptors(options.workers, fetchers))
+    yield Check("open files", lambda: machine.descriptors(options.workers))
     yield Check("temporary files", disk.temporary)
     yield Check("cache", disk.cache)
     yield Check("device", exam.device)
@@ -40,7 +41,7 @@ def checks(source: str | None, store: str | None, options: RunOptions, shard: in
 
 
 def _places(source: str | None, store: str | None, options: RunOptions, exam: ModelExam, shard: int) -> Iterator[Check]:
-    in_cloud = (source or "").startswith(S3_SCHEME), (store or "").startswith(DYNAMODB_SCHEME)
+    in_cloud = scheme_of(source or "") == "s3", scheme_of(store or "") == "dynamodb"
     if any(in_cloud):
         yield from _cloud(
             source if in_cloud[0] else None,
@@ -58,10 +59,11 @@ def _places(source: str | None, store: str | None, options: RunOptions, exam: Mo
         yield Check("images", local.listing)
         yield Check("reading", local.reading)
     if store and not in_cloud[1]:
-        from embedder.doctor.store import sqlite
+        from embedder.doctor.store import any_store
 
-        yield Check("store", lambda: sqlite(store, options, exam.fingerprint))
-        yield Check("store's disk", lambda: disk.store_folder(store))
+        yield Check("store", lambda: any_store(store, options, exam.fingerprint))
+        if not scheme_of(store):
+            yield Check("store's disk", lambda: disk.store_folder(store))
 
 
 def _raise(error: EmbedderError) -> Finding:

@@ -11,7 +11,7 @@ from PIL import Image, features
 
 from embedder.decoding.decoder import Decoder
 from embedder.doctor import Finding, ok
-from embedder.models.catalog import Preprocessing
+from embedder.records import Preprocessing
 
 LEAST = {"torch": (2, 6), "torchvision": (0, 21), "pillow": (11, 3), "numpy": (1, 26), "boto3": (1, 36)}
 CODECS = {"jpg": "JPEG", "webp": "WEBP", "avif": "AVIF", "jpg_2000": "JPEG2000", "libtiff": "TIFF", "zlib": "PNG"}

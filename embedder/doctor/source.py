@@ -13,9 +13,9 @@ from embedder.decoding.decoder import Decoder
 from embedder.doctor import Finding, ok, skipped
 from embedder.doctor.account import Clock
 from embedder.errors import ConfigurationError, ImageError
-from embedder.models.catalog import Model
+from embedder.models import Model
 from embedder.records import Reference
-from embedder.sources import S3_SCHEME, Source, open_source
+from embedder.sources import S3_SCHEME, Selection, Source, open_source
 from embedder.system import aws
 
 if TYPE_CHECKING:
@@ -93,8 +93,9 @@ class SourceExam:
             from embedder.sources.run import find_run_shard
 
             self.part = find_run_shard(self.name, self.shard, stopping=at_once())
+        selection = Selection(suffixes=self.options.suffixes, image_id=self.options.image_id)
         self.source = (
-            self.part.source(self.options) if self.part else open_source(self.name, self.options, stopping=at_once())
+            self.part.source(selection) if self.part else open_source(self.name, selection, stopping=at_once())
         )
         self.first = next((each for each in self.source.references() if isinstance(each, Reference)), None)
         if self.first is None:

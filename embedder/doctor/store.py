@@ -23,8 +23,8 @@ NOBODY = "embedder doctor"
 """An id that no image has."""
 
 
-def sqlite(name: str, options: RunOptions, fingerprint: Callable[[], str]) -> Finding:
-    """The file, or the place where it will be."""
+def any_store(name: str, options: RunOptions, fingerprint: Callable[[], str]) -> Finding:
+    """Can the store be opened and written, and would a run's vectors go with those in it?"""
     store = open_store(name)
     try:
         store.prepare()

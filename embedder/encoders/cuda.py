@@ -1,47 +1,49 @@
-"""torch on a GPU: half precision, fixed batch shapes, captured graphs, pixels copied as bytes.
+"""torch on a GPU: fixed batch shapes, captured graphs, and pixels copied as bytes.
 
-Normalisation happens on the device, so that one byte a channel crosses the bus instead of four. There are two
-lanes, so that one batch is copied while the other one is computed.
+Normalisation happens on the device, so that one byte for each channel crosses the bus instead of four. There are two
+lanes, so that one batch is copied while the other is computed.
 """
 
 from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
-from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from embedder.encoders.pytorch import NormalizedBackbone, folded
+from embedder.encoders import Arithmetic
+from embedder.encoders.lanes import Lanes
+from embedder.encoders.pytorch import Normalized
 from embedder.errors import ConfigurationError
-from embedder.models.catalog import Model
-from embedder.models.weights import Weights
 from embedder.records import Pixels, Vectors
+
+if TYPE_CHECKING:
+    from embedder.encoders.prepared import Prepared
 
 logger = logging.getLogger("embedder")
 
 BATCH = 256
 SMALLEST_BATCH = 1
 FULL = (
-    "the GPU's memory does not hold the model and one picture; end what else uses it (nvidia-smi lists it), or use "
-    "--device cpu"
+    "the GPU's memory does not hold the model and one picture; end the other programs that use it (nvidia-smi lists "
+    "them), or use --device cpu"
 )
 LANES = 2
 WARM_UP = 3
-"""Calls before a graph is captured, in which the libraries choose their algorithms and take their memory."""
+"""Calls before a graph is captured: in them the libraries choose their algorithms and take their memory."""
 
 
 class CudaEncoder:
-    """A torchvision backbone run by torch on a GPU; see `Encoder`.
+    """A network that torch runs on a GPU; see `Encoder`.
 
-    All memory is taken at the start: a captured graph never asks for more. A batch that does not fit is
-    halved until it does.
+    All memory is taken at the start: a captured graph never asks for more. A batch that does not fit is halved until
+    it does.
 
     Args:
         batch_size: pictures in a captured graph; smaller batches are padded to it, larger ones cut.
-        half: compute in half precision, which some weights overflow.
-        device: another device than the first GPU; without CUDA nothing is captured, which is for tests.
+        device: another device than the first GPU. Without CUDA nothing is captured, which is for tests.
 
     Raises:
         ConfigurationError: there is no such device, its memory does not hold the model and one picture, or the
@@ -53,31 +55,25 @@ class CudaEncoder:
 
     def __init__(
         self,
-        model: Model,
-        weights: Weights,
-        *,
+        prepared: Prepared,
+        arithmetic: Arithmetic = "float16",
         batch_size: int | None = None,
-        half: bool = True,
         device: str = "cuda",
     ) -> None:
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigurationError(
                 "--device cuda: torch finds no CUDA device here; use --device cpu, or check the driver with nvidia-smi"
             )
+        self.arithmetic = arithmetic
         self.device = device
-        self.dimension = model.dimension
-        self.side = model.preprocessing.crop
+        self.dimension = prepared.network.dimension
+        self.side = prepared.network.preprocessing.crop
         self.batch_size = batch_size or BATCH
-        module = NormalizedBackbone(model, weights)
-        module.dtype = torch.float16 if half else torch.float32
-        module.backbone = folded(module.backbone).to(module.dtype)
         try:
-            self.module = module.to(device).to(memory_format=torch.channels_last)
+            self.module = Normalized(prepared.network, arithmetic).optimized().to(device)
         except torch.OutOfMemoryError:
             raise ConfigurationError(FULL) from None
-        self.idle: SimpleQueue[_Lane] = SimpleQueue()
-        for lane in self._open_lanes():
-            self.idle.put(lane)
+        self.pool = Lanes(self._open_lanes())
 
     def _open_lanes(self) -> list[_Lane]:
         """Open the lanes, with smaller batches where the memory does not hold them."""
@@ -87,7 +83,7 @@ class CudaEncoder:
             except torch.OutOfMemoryError:
                 if self.batch_size <= SMALLEST_BATCH:
                     raise ConfigurationError(FULL) from None
-            # Here, where the lanes that did fit have gone with the exception.
+            # Outside the `except`: only here the exception no longer holds the lanes that did fit.
             if self.device == "cuda":
                 torch.cuda.empty_cache()
             self.batch_size //= 2
@@ -95,27 +91,24 @@ class CudaEncoder:
 
     def encode(self, pixels: Pixels) -> Vectors:
         parts = np.split(pixels, range(self.batch_size, len(pixels), self.batch_size))
-        lane = self.idle.get()
-        try:
+        with self.pool.borrow() as lane:
             vectors: Vectors = np.concatenate([lane.encode(part) for part in parts])
-            return vectors
-        finally:
-            self.idle.put(lane)
+        return vectors
 
 
 class _Lane:
-    """Buffers of one size, the graph that goes from one to the other, and the stream in which all happens."""
+    """Buffers of one batch size, the graph that leads from one to the other, and the stream that runs it."""
 
-    def __init__(self, module: NormalizedBackbone, batch: int, side: int, device: str) -> None:
+    def __init__(self, module: Normalized, batch: int, side: int, device: str) -> None:
         on_gpu = device == "cuda"
         self.module = module
         self.stream = torch.cuda.Stream() if on_gpu else None  # type: ignore[no-untyped-call]
-        # Pinned: the device copies from and to it by itself.
+        # Pinned memory: the device copies from and to it by itself.
         self.staged = torch.zeros(batch, side, side, 3, dtype=torch.uint8, pin_memory=on_gpu)
         self.pixels = torch.zeros(batch, side, side, 3, dtype=torch.uint8, device=device)
         self.graph: torch.cuda.CUDAGraph | None = None
         if self.stream is not None:
-            self.stream.wait_stream(torch.cuda.current_stream())  # what was zeroed there is used here
+            self.stream.wait_stream(torch.cuda.current_stream())  # the buffers are zeroed there
         with self._streaming():
             self.vectors = self._capture() if on_gpu else self._forward()
         self.returned = torch.zeros(self.vectors.shape, dtype=self.vectors.dtype, pin_memory=on_gpu)
@@ -150,6 +143,6 @@ class _Lane:
                 self.vectors = self._forward()
             self.returned.copy_(self.vectors, non_blocking=True)
         if self.stream is not None:
-            self.stream.synchronize()  # other threads run meanwhile
+            self.stream.synchronize()  # releases Python's lock
         vectors: Vectors = self.returned[:count].numpy().copy()
         return vectors

@@ -1,7 +1,7 @@
-"""MNN: the fastest on the CPUs measured, because it convolves by Winograd's method.
+"""MNN: the fastest float32 engine on CPUs with AVX2, because it convolves by Winograd's method.
 
-Its wheel also has a package `MNN.tools`, which installs a logging client and reports its use when it is
-imported. It is never imported here: the converter is called where it is implemented, in `_tools`.
+The package `MNN.tools` in its wheel installs a logging client and reports its use when it is imported. So it is never
+imported here: the converter is called where it is implemented, in `_tools`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
+from embedder.encoders import Arithmetic
+from embedder.encoders.lanes import Lanes
 from embedder.encoders.prepared import INPUT, OUTPUT, Prepared
 from embedder.records import Pixels, Vectors
 from embedder.system.cores import usable_cores
@@ -25,43 +26,41 @@ from embedder.system.cores import usable_cores
 BATCH = 16
 
 MOST_LANES = 8
-"""Each costs about 200 MB: the weights again, and a batch's intermediate results."""
+"""A lane takes about 200 MB: its own copy of the weights, and a batch's intermediate results."""
 
 
 class MNNEncoder:
-    """A model run by MNN on the CPU; see `Encoder`.
+    """A network that MNN runs on the CPU; see `Encoder`.
 
-    A lane per core, each with one thread and a copy of the weights: a lane that loses its core to decoding
-    for a moment keeps no other waiting, as the threads of one lane would at the end of every layer.
+    Each core has a lane with one thread and its own copy of the weights. A lane that loses its core to decoding for a
+    moment delays no other; the threads of a single lane would wait for each other at the end of every layer.
     """
 
     engine = "mnn"
+    arithmetic = "float32"
     device = "cpu"
     batch_size = BATCH
 
-    def __init__(self, prepared: Prepared) -> None:
-        self.dimension = prepared.model.dimension
+    def __init__(self, prepared: Prepared, _arithmetic: Arithmetic = "float32", _batch_size: int | None = None) -> None:
+        self.dimension = prepared.network.dimension
         cores = usable_cores()
         self.lanes = min(cores, MOST_LANES)
-        self.idle: SimpleQueue[_Lane] = SimpleQueue()
         with _quiet():
             path = prepared.file(f"mnn-{version('mnn')}.mnn", lambda part: _convert(prepared.onnx(), part))
-            for _ in range(self.lanes):
-                self.idle.put(_Lane(path, threads=cores // self.lanes, dimension=self.dimension))
+            self.pool = Lanes(
+                [_Lane(path, threads=cores // self.lanes, dimension=self.dimension) for _ in range(self.lanes)]
+            )
 
     def encode(self, pixels: Pixels) -> Vectors:
-        lane = self.idle.get()
-        try:
+        with self.pool.borrow() as lane:
             return lane.encode(pixels)
-        finally:
-            self.idle.put(lane)
 
 
 class _Lane:
     """One network of MNN's.
 
-    Through MNN's older interface, the interpreter, because that one lets other threads run Python while
-    it computes; its `Module.forward` holds the interpreter lock and stops decoding.
+    It goes through MNN's older interface, the interpreter, which releases Python's lock while it computes. The newer
+    one, `Module.forward`, holds the lock, so that decoding stands still.
     """
 
     def __init__(self, path: Path, *, threads: int, dimension: int) -> None:
@@ -96,14 +95,14 @@ def _convert(onnx: Path, path: Path) -> None:
     import _tools
 
     with path.open("wb") as file:
-        # The converter does not say that a disk is full. What it makes, and writes over this, is about as large.
+        # The converter does not report a full disk. Its file, which replaces this one, is about as large as the model.
         os.posix_fallocate(file.fileno(), 0, onnx.stat().st_size)
     _tools.mnnconvert(["-", "-f", "ONNX", "--modelFile", str(onnx), "--MNNModel", str(path), "--bizCode", "embedder"])
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Send what native code prints on stdout to nowhere: stdout is for our own report."""
+    """Discard what native code prints on stdout, where our own report goes."""
     sys.stdout.flush()
     kept = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -111,7 +110,7 @@ def _quiet() -> Iterator[None]:
         os.dup2(nowhere, 1)
         yield
     finally:
-        ctypes.CDLL(None).fflush(None)  # what C holds back would come at the end, after our report
+        ctypes.CDLL(None).fflush(None)  # else C's buffer would be printed at exit, after our report
         os.dup2(kept, 1)
         os.close(kept)
         os.close(nowhere)

@@ -1,7 +1,7 @@
-"""A model made ready for engines other than torch, kept so that the next start does not need torch.
+"""A network prepared for engines other than torch, and kept, so that the next start needs no torch.
 
-A folder per model and weights holds `model.onnx`, with normalisation inside; `golden.npy`, the vectors
-that eager float32 torch gives for a few made-up pictures; and whatever the engines make of them.
+The folder of a network holds `model.onnx`, with the normalisation inside; the reference's vectors of the golden
+pictures; and what the engines make of the model.
 """
 
 from __future__ import annotations
@@ -17,48 +17,50 @@ from pathlib import Path
 import numpy as np
 
 from embedder.config import cache_folder
-from embedder.models.catalog import PREPROCESSING_VERSION, Model
-from embedder.models.weights import RANDOM, Weights
+from embedder.encoders import Network
+from embedder.encoders.golden import golden_pictures
 from embedder.records import Pixels, Vectors
 from embedder.system.atomic import replacing
 from embedder.system.temporary import FULL, temporary_folder
 
 logger = logging.getLogger("embedder")
 
-GOLDEN_PICTURES = 16
+GOLDEN = "golden-2.npy"
+"""The version is that of the pictures: other pictures have other vectors."""
 INPUT, OUTPUT = "pixels", "vectors"
 
 
 class Prepared:
-    """What has been made of a model's weights in a folder; see the module.
+    """The files that have been made of a network; see the module.
 
     Args:
-        folder: where the files are, or will be if it can be written; None where there is no such place.
-        passing: makes a folder for what cannot be kept.
+        kept: the folder where they are, or will be if it can be written; None where there is no cache.
+        temporary: makes a folder for files that cannot be kept.
     """
 
-    def __init__(self, model: Model, weights: Weights, folder: Path | None, passing: Callable[[], Path]) -> None:
-        self.model = model
-        self.weights = weights
-        self.kept = folder
-        self.passing = passing
+    def __init__(self, network: Network, kept: Path | None, temporary: Callable[[], Path]) -> None:
+        self.network = network
+        self.kept = kept
+        self.temporary = temporary
 
     @classmethod
     @contextmanager
-    def open(cls, model: Model, weights: Weights) -> Iterator[Prepared]:
-        """Use the cache folder, and a passing one for what is not in it where it cannot be written."""
+    def open(cls, network: Network) -> Iterator[Prepared]:
+        """Use the cache folder; if the cache is read-only, new files go to a temporary folder."""
         with ExitStack() as stack:
-            passing = temporary_folder(f"{model.name}, whose cache cannot be written,")
-            yield cls(model, weights, _cached(model, weights), lambda: stack.enter_context(passing))
+            temporary = temporary_folder(f"{network.name}, whose cache cannot be written,")
+            cache = cache_folder()
+            kept = cache / network.key if cache else None
+            yield cls(network, kept, lambda: stack.enter_context(temporary))
 
     @cached_property
     def folder(self) -> Path:
-        """Where new files go: the kept folder, else a passing one."""
-        return self.kept if self.keeps and self.kept else self.passing()
+        """Where new files go: the kept folder, else a temporary one."""
+        return self.kept if self.keeps and self.kept else self.temporary()
 
     @cached_property
     def keeps(self) -> bool:
-        """Whether what is made now is there the next time. The cache of a container image is often read-only."""
+        """Whether a file that is made now is there at the next start. A container's cache is often read-only."""
         if self.kept is None:
             return False
         try:
@@ -68,11 +70,11 @@ class Prepared:
         return os.access(self.kept, os.W_OK)
 
     def find(self, name: str) -> Path | None:
-        """Return a file that has been kept, None if there is none."""
+        """Return a file that has been kept; None if there is none."""
         return path if self.kept and (path := self.kept / name).exists() else None
 
     def file(self, name: str, make: Callable[[Path], None]) -> Path:
-        """Return a file of the folder; the first time it is made by calling `make` with a name to write to."""
+        """Return a file of the folder. Where there is none yet, `make` is called with the path to write."""
         path = self.find(name) or self.folder / name
         if not path.exists():
             try:
@@ -86,41 +88,41 @@ class Prepared:
         return path
 
     def _keep_no_more(self) -> None:
-        """Go on in a passing folder: else an engine would fail, and be passed over when there is room again."""
+        """Go on in a temporary folder, so that a full disk is not taken for a fault of the engine."""
         if self.keeps:  # making a file may make another one first
-            logger.warning("%s has no room for a prepared model: every start makes it again", self.kept)
-            self.keeps, self.folder = False, self.passing()
+            logger.warning("%s has no room for a prepared model: every start prepares it again", self.kept)
+            self.keeps, self.folder = False, self.temporary()
 
     def onnx(self) -> Path:
         """The network with normalisation: (B, 3, crop, crop) float32 of 0..255 to (B, dimension)."""
         return self.file("model.onnx", self._export)
 
     def golden(self) -> tuple[Pixels, Vectors]:
-        """Made-up pictures, (B, crop, crop, 3), and the reference's vectors for them, (B, dimension)."""
-        pixels = golden_pictures(self.model.preprocessing.crop)
+        """Return the golden pictures, (B, crop, crop, 3), and the reference's vectors of them, (B, dimension)."""
+        pixels = golden_pictures(self.network.preprocessing.crop)
 
         def encode(path: Path) -> None:
             from embedder.encoders.pytorch import reference_vectors
 
             with path.open("wb") as file:
-                np.save(file, reference_vectors(self.model, self.weights, pixels))
+                np.save(file, reference_vectors(self.network, pixels))
 
-        vectors: Vectors = np.load(self.file("golden.npy", encode))
+        vectors: Vectors = np.load(self.file(GOLDEN, encode))
         return pixels, vectors
 
     def _export(self, path: Path) -> None:
-        logger.info("preparing %s for the fast engines, once on this machine", self.model.name)
+        logger.info("preparing %s for the fast engines, once on this machine", self.network.name)
         import torch
 
-        from embedder.encoders.pytorch import NormalizedBackbone
+        from embedder.encoders.pytorch import Normalized
 
-        example = torch.zeros(2, 3, self.model.preprocessing.crop, self.model.preprocessing.crop)
+        side = self.network.preprocessing.crop
         with warnings.catch_warnings(), _spelt_out_attention():
-            # The TorchScript exporter needs no further package; that it is the older one is no news.
+            # The TorchScript exporter needs no further package. Its warning that a newer one exists is of no use here.
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                NormalizedBackbone(self.model, self.weights),
-                (example,),
+                Normalized(self.network),
+                (torch.zeros(2, 3, side, side),),
                 str(path),
                 input_names=[INPUT],
                 output_names=[OUTPUT],
@@ -131,7 +133,7 @@ class Prepared:
 
 @contextmanager
 def _spelt_out_attention() -> Iterator[None]:
-    """Have transformers compute attention step by step: torch's kernel for all of it has no name in ONNX."""
+    """Make transformers compute attention step by step: ONNX has no name for torch's kernel that does it at once."""
     from torch.backends import mha
 
     before = mha.get_fastpath_enabled()
@@ -140,29 +142,3 @@ def _spelt_out_attention() -> Iterator[None]:
         yield
     finally:
         mha.set_fastpath_enabled(before)
-
-
-def _cached(model: Model, weights: Weights) -> Path | None:
-    parent = cache_folder()
-    name = f"{model.name}-{weights.digest}-{PREPROCESSING_VERSION}"
-    if weights.choice == RANDOM:
-        name += f"-{_torch_version()}"  # what a seed makes may change with it
-    return parent / name if parent else None
-
-
-def golden_pictures(side: int) -> Pixels:
-    """Pictures with structure at every scale, the same everywhere: (GOLDEN_PICTURES, side, side, 3)."""
-    chance = np.random.Generator(np.random.PCG64(7))
-    total = np.zeros((GOLDEN_PICTURES, side, side, 3))
-    for cells in (2, 7, 28, side):
-        coarse = chance.random((GOLDEN_PICTURES, cells, cells, 3))
-        steps = np.arange(side) * cells // side
-        total += coarse[:, steps][:, :, steps]
-    pictures: Pixels = (total * (255 / 4)).astype(np.uint8)
-    return pictures
-
-
-def _torch_version() -> str:
-    from importlib.metadata import version
-
-    return version("torch")

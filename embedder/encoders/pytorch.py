@@ -3,57 +3,48 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
-from embedder.errors import ConfigurationError
-from embedder.models import backbones
-from embedder.models.catalog import Model
-from embedder.models.weights import Weights, load_state_dict
+from embedder.encoders import Arithmetic, Network
 from embedder.records import Pixels, Vectors
 from embedder.system.cores import usable_cores
+
+if TYPE_CHECKING:
+    from embedder.encoders.prepared import Prepared
 
 logger = logging.getLogger("embedder")
 
 BATCH = 16
+DTYPES: dict[Arithmetic, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
-def build_backbone(model: Model, weights: Weights) -> nn.Module:
-    """Return the torchvision model without its classifier, in evaluation mode, float32, on the CPU.
-
-    Raises:
-        ConfigurationError: the weights cannot be had or do not fit.
-    """
-    state = load_state_dict(weights, model)
-    backbone = backbones.build(model.name)
-    if state is not None:
-        try:
-            backbones.load(backbone, state)
-        except ValueError as error:
-            raise ConfigurationError(
-                f"the weights {weights.choice} do not fit {model.name}: {error}; expected the state dict of "
-                f"torchvision's {model.name}"
-            ) from None
-    return backbone.module
-
-
-class NormalizedBackbone(nn.Module):
-    """A backbone with the normalisation in front: (B, 3, H, W) float32 of 0..255 to (B, dimension)."""
+class Normalized(nn.Module):
+    """A network with the normalisation in front: (B, 3, H, W) float32 of 0..255 to (B, dimension) float32."""
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, model: Model, weights: Weights) -> None:
+    def __init__(self, network: Network, arithmetic: Arithmetic = "float32") -> None:
         super().__init__()
-        self.dtype = torch.float32
-        """In which the backbone computes."""
-        self.backbone = build_backbone(model, weights)
-        preprocessing = model.preprocessing
+        self.dtype = DTYPES[arithmetic]
+        self.backbone = network.module()
+        preprocessing = network.preprocessing
         self.register_buffer("mean", 255 * torch.tensor(preprocessing.mean).view(3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(preprocessing.std).view(3, 1, 1))
         self.eval()
+
+    def optimized(self) -> Normalized:
+        """Fold batch norms, convert the weights to the arithmetic, and store them channels-last."""
+        self.backbone = folded(self.backbone).to(self.dtype)
+        return self.to(memory_format=torch.channels_last)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         # The normalisation stays in float32: it is where half precision would cost most.
@@ -62,15 +53,15 @@ class NormalizedBackbone(nn.Module):
 
 
 @torch.inference_mode()
-def reference_vectors(model: Model, weights: Weights, pixels: Pixels) -> Vectors:
-    """What eager float32 torch gives for pictures, (B, crop, crop, 3) → (B, dimension): the measure of all."""
+def reference_vectors(network: Network, pixels: Pixels) -> Vectors:
+    """Encode pictures with eager float32 torch, the measure of every engine: (B, crop, crop, 3) to (B, dimension)."""
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-    vectors: Vectors = NormalizedBackbone(model, weights)(images).numpy()
+    vectors: Vectors = Normalized(network)(images).numpy()
     return vectors
 
 
 def folded(backbone: nn.Module) -> nn.Module:
-    """Fold batch norms into the convolutions before them; what cannot be traced stays as it is."""
+    """Fold batch norms into the convolutions before them; return a backbone that cannot be traced as it is."""
     from torch.fx.experimental.optimization import fuse
 
     # Tracing raises many things for models whose shape depends on the data; none matters here.
@@ -83,7 +74,7 @@ def folded(backbone: nn.Module) -> nn.Module:
 
 
 class TorchEncoder:
-    """A torchvision backbone run by torch on the CPU; see `Encoder`.
+    """A network that torch runs on the CPU; see `Encoder`.
 
     Raises:
         ConfigurationError: the weights cannot be had or do not fit.
@@ -94,12 +85,11 @@ class TorchEncoder:
     device = "cpu"
     batch_size = BATCH
 
-    def __init__(self, model: Model, weights: Weights) -> None:
-        self.dimension = model.dimension
+    def __init__(self, prepared: Prepared, arithmetic: Arithmetic = "float32", _batch_size: int | None = None) -> None:
+        self.arithmetic = arithmetic
+        self.dimension = prepared.network.dimension
         torch.set_num_threads(usable_cores())
-        module = NormalizedBackbone(model, weights)
-        module.backbone = folded(module.backbone)
-        self.module = module.to(memory_format=torch.channels_last)
+        self.module = Normalized(prepared.network, arithmetic).optimized()
 
     @torch.inference_mode()
     def encode(self, pixels: Pixels) -> Vectors:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedder.errors import ConfigurationError
-from embedder.models.catalog import Model, find_model
+from embedder.models import Model
+from embedder.models.catalog import find_model
 
 if TYPE_CHECKING:
     from torch import Tensor

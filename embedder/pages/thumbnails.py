@@ -8,22 +8,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from embedder.config import RunOptions
+from embedder.config import DEFAULT_MAX_PIXELS
 from embedder.decoding.processes import IsolatedDecoder
 from embedder.errors import ConfigurationError, ImageError
-from embedder.models.catalog import Preprocessing
-from embedder.records import Pixels, Reference, Sample, VectorInfo
-from embedder.sources import S3_SCHEME
-from embedder.sources.folder import FILE_SCHEME, file_uri, read_file
+from embedder.records import Pixels, Preprocessing, Reference, VectorInfo
+from embedder.sources import S3_SCHEME, Readers
+from embedder.sources.folder import FILE_SCHEME, file_uri
 from embedder.system.cores import usable_cores
 from embedder.system.threads import parallel_map
 
-if TYPE_CHECKING:
-    from embedder.sources.bucket import S3Reader
-
-MAX_PIXELS = RunOptions().max_pixels
+WAITING = 4
+"""Threads besides one for each core: while some wait for a file or an object, the others decode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,40 +69,20 @@ def thumbnails(references: Sequence[Reference], side: int) -> Iterator[Thumbnail
         with large:
             yield
 
-    decoder = IsolatedDecoder(preprocessing, max_pixels=MAX_PIXELS, reserve=alone)
-    reader = _Reader(references)
+    decoder = IsolatedDecoder(preprocessing, max_pixels=DEFAULT_MAX_PIXELS, reserve=alone)
+    readers = Readers(threading.Event())
 
     def make(reference: Reference) -> Thumbnail:
         try:
-            return Thumbnail(image_id=reference.image_id, pixels=decoder.decode(reader.read(reference).data).pixels)
+            if not reference.uri:
+                raise ImageError("Unreadable", "its id is no path below a folder")
+            return Thumbnail(image_id=reference.image_id, pixels=decoder.decode(readers.read(reference).data).pixels)
         except ImageError as error:
             return Thumbnail(image_id=reference.image_id, pixels=None, reason=error.message)
 
-    workers = usable_cores() + (4 if reader.objects else 0)
+    workers = usable_cores() + WAITING
     try:
         yield from parallel_map(make, references, workers=workers, depth=lambda: 4 * workers, name="thumbnails")
     finally:
         decoder.close()
-        reader.close()
-
-
-class _Reader:
-    """Reads files, and objects where there are any."""
-
-    def __init__(self, references: Sequence[Reference]) -> None:
-        self.objects: S3Reader | None = None
-        if any(each.uri.startswith(S3_SCHEME) for each in references):
-            from embedder.sources import bucket  # brings boto3, which a folder does not need
-
-            self.objects = bucket.S3Reader(threading.Event())
-
-    def read(self, reference: Reference) -> Sample:
-        if self.objects and reference.uri.startswith(S3_SCHEME):
-            return self.objects.read(reference)
-        if not reference.uri:
-            raise ImageError("Unreadable", "its id is no path below a folder")
-        return read_file(reference)
-
-    def close(self) -> None:
-        if self.objects:
-            self.objects.close()
+        readers.close()

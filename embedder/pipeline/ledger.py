@@ -9,15 +9,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import IO
+from typing import IO, Protocol
 
 from embedder.errors import ImageError, TransientError
-from embedder.records import Failure, Reference, Stage
+from embedder.records import Failure, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """The books at one moment; the figures belong together."""
+    """The counts of one moment; they belong together."""
 
     embedded: int
     skipped: int
@@ -32,11 +32,21 @@ class Tally:
         return self.embedded + self.skipped + self.failed
 
 
+class Named(Protocol):
+    """What a failure says of an image: a reference, or a stored vector."""
+
+    @property
+    def image_id(self) -> str: ...
+
+    @property
+    def etag(self) -> str | None: ...
+
+
 class Ledger:
-    """Counts what the stages, on their threads, say of their images.
+    """Counts how every image ends. The stages call it from their threads.
 
     Args:
-        sinks: get one JSON line a failure.
+        sinks: each receives one JSON line for every failure.
     """
 
     def __init__(self, *sinks: IO[str]) -> None:
@@ -64,20 +74,20 @@ class Ledger:
         return time.monotonic() - self.began
 
     def embed(self, count: int) -> None:
-        """So many images have their vectors in the store."""
+        """Count images whose vectors are in the store now."""
         with self.lock:
             self.embedded += count
 
     def skip(self, count: int) -> None:
-        """So many images had the right vector already."""
+        """Count images that had the right vector already."""
         with self.lock:
             self.skipped += count
 
     def fail(self, failure: Failure) -> None:
-        """An image has no vector.
+        """Count an image as failed, and write the failure down.
 
         Raises:
-            TransientError: it cannot be written down, as on a full disk.
+            TransientError: the failure cannot be written, as on a full disk.
         """
         with self.lock:
             self.failed += 1
@@ -91,21 +101,21 @@ class Ledger:
                 except OSError as error:
                     raise TransientError(f"the failures cannot be written: {error.strerror}; run again") from error
 
-    def fail_image(self, reference: Reference, stage: Stage, error: ImageError) -> None:
-        """An image has no vector, for the reason that the error gives."""
+    def fail_image(self, image: Named, stage: Stage, error: ImageError) -> None:
+        """Count an image as failed, for the reason that the error gives."""
         self.fail(
             Failure(
-                image_id=reference.image_id,
+                image_id=image.image_id,
                 stage=stage,
                 error=error.error,
                 message=error.message,
-                etag=reference.etag,
+                etag=image.etag,
                 transient=error.transient,
             )
         )
 
     def tally(self) -> Tally:
-        """Return what the books say now, while threads may go on."""
+        """Return the counts of this moment; threads may go on counting."""
         with self.lock:
             return Tally(
                 embedded=self.embedded,
@@ -117,7 +127,7 @@ class Ledger:
 
     @contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
-        """Add the time spent inside to a stage's seconds, summed over its threads."""
+        """Add the time spent in this block to a stage's seconds."""
         began = time.perf_counter()
         try:
             yield
@@ -128,7 +138,7 @@ class Ledger:
 
 
 def failure_line(failure: Failure) -> str:
-    """A failure as one line of JSON, whatever characters its id has."""
+    """Write a failure as one line of JSON, whatever characters its id has."""
     fields = asdict(failure)
     del fields["transient"]
     return json.dumps(fields) + "\n"

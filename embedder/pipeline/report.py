@@ -37,6 +37,8 @@ class Report:
     device: str | None
     """None when there was nothing to embed and so no model was loaded."""
     engine: str | None
+    arithmetic: str | None
+    """In which numbers the model computed: `float32`, `bfloat16`, …"""
     source: str
     store: str
     stopped: str | None
@@ -62,14 +64,14 @@ class Report:
             f"{self.images:,} images = {self.embedded:,} embedded + {self.skipped:,} skipped (unchanged) "
             f"+ {self.failed:,} failed",
             f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s"
-            + (f" on {self.device} with {self.engine}" if self.device else ", no model needed"),
+            + (f" on {self.device} with {self.engine} in {self.arithmetic}" if self.device else ", no model needed"),
         ]
         if self.embedded:
             stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in self.seconds_by_stage.items())
             lines.append(f"thread seconds by stage: {stages}")
         if self.ignored:
             ignored = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.ignored.items()))
-            lines.append(f"left out: {ignored}")
+            lines.append(f"ignored: {ignored} (not in --suffixes)")
         if self.pruned:
             lines.append(f"{self.pruned:,} vectors deleted, their images are gone")
         for failure in self.first_failures:

@@ -1,4 +1,4 @@
-"""Whether the vector that is stored under an image's id is the one that the image would get."""
+"""Deciding whether the vector that is stored under an image's id is the one that the image would get."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from embedder.records import Reference, VectorInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Freshness:
-    """The rule by which stored vectors are kept, replaced, or refused."""
+class Skipping:
+    """The rule by which a stored vector is kept, replaced or refused."""
 
     store: str
     fingerprint: str
@@ -18,11 +18,11 @@ class Freshness:
     allow_mixed: bool
 
     def is_done(self, reference: Reference, stored: VectorInfo) -> bool:
-        """Whether nothing is to be done. A reference without an ETag may have to be read to tell.
+        """Say whether an image's vector is stored already. A reference without an ETag may have to be read to tell.
 
         Raises:
             ImageError: the stored vector is another image's.
-            ConfigurationError: it is another model's.
+            ConfigurationError: the stored vector is another model's.
         """
         if reference.etag is None:
             same = stored.source == reference.uri and stored.modified == reference.modified is not None
@@ -40,7 +40,7 @@ class Freshness:
         return same and stored.fingerprint == self.fingerprint
 
     def refuse_mixture(self, stored: VectorInfo) -> None:
-        """Raise ConfigurationError where the stored vector and this run's could not be compared."""
+        """Raise ConfigurationError if the stored vector and this run's cannot be compared."""
         if stored.fingerprint == self.fingerprint or self.allow_mixed:
             return
         raise ConfigurationError(

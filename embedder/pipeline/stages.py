@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -14,31 +15,15 @@ from embedder.config import RunOptions
 from embedder.decoding.processes import IsolatedDecoder
 from embedder.encoders import Encoder
 from embedder.errors import ImageError, RejectedError, TransientError
-from embedder.models.catalog import Preprocessing
 from embedder.pipeline.ledger import Ledger
-from embedder.pipeline.skipping import Freshness
+from embedder.pipeline.recipe import Recipe
+from embedder.pipeline.skipping import Skipping
 from embedder.pipeline.stopping import Stop
-from embedder.records import (
-    Batch,
-    Embedding,
-    Failure,
-    Picture,
-    Reference,
-    Sample,
-    Stage,
-    StoredVector,
-    VectorInfo,
-)
+from embedder.records import Embedding, Failure, Picture, Reference, Sample, Stage, StoredVector, VectorInfo
 from embedder.sources import Source
 from embedder.stores import Store
 from embedder.system.cores import usable_cores
 from embedder.system.threads import Budget, grouped, parallel_map
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-CHECK_GROUP = 100
-"""References looked up at once: the most that one BatchGetItem takes."""
 
 FILE_BYTES = 256 << 20
 """Image files in memory, waiting for or in each of fetch and decode; one larger file goes alone."""
@@ -52,6 +37,20 @@ FIRST_BATCH = 16
 UNKNOWN_SIZE = 1 << 20
 """Bytes that an image is taken to have where the listing does not say."""
 
+CHECKERS = 2
+"""Threads that list and look up: one looks a group up while the other lists the next."""
+
+
+class Referring(Protocol):
+    """What a stage works on: it belongs to an image."""
+
+    @property
+    def reference(self) -> Reference: ...
+
+
+T = TypeVar("T", bound=Referring)
+R = TypeVar("R")
+
 
 @dataclass(frozen=True, slots=True)
 class Todo:
@@ -64,10 +63,9 @@ class Todo:
 class Pipeline:
     """Streams a source's images through the stages into a store.
 
-    Memory is bounded by `2 × FILE_BYTES + DECODED_BYTES` plus a few batches of pixels, the model, and a
-    child process for each decoding thread, whatever the number of images. The decoded pictures are in those
-    children, and one file more in each pair of processes. Processes that fetch from S3 hold `FILE_BYTES` more
-    between them.
+    Memory is bounded by `2 × FILE_BYTES + DECODED_BYTES`, a few batches of pixels, the model, and a child process for
+    each decoding thread, whatever the number of images. The decoded pictures are in those children, and one file more
+    in each pair of processes.
     """
 
     def __init__(
@@ -75,9 +73,8 @@ class Pipeline:
         source: Source,
         store: Store,
         *,
-        freshness: Freshness,
-        preprocessing: Preprocessing,
-        open_encoder: Callable[[], Encoder],
+        recipe: Recipe,
+        skipping: Skipping,
         options: RunOptions,
         ledger: Ledger,
         stop: Stop,
@@ -85,14 +82,14 @@ class Pipeline:
     ) -> None:
         self.source = source
         self.store = store
-        self.freshness = freshness
-        self.open_encoder = open_encoder
+        self.recipe = recipe
+        self.skipping = skipping
         self.options = options
         self.ledger = ledger
         self.stop = stop
         self.progress = progress
         budget = Budget(DECODED_BYTES)
-        self.decoder = IsolatedDecoder(preprocessing, max_pixels=options.max_pixels, reserve=budget.reserve)
+        self.decoder = IsolatedDecoder(recipe.preprocessing, max_pixels=options.max_pixels, reserve=budget.reserve)
         self.encoder: Encoder | None = None
 
     def run(self) -> None:
@@ -101,7 +98,7 @@ class Pipeline:
         Raises:
             ConfigurationError: going on would be wrong, for example in a store of another model.
         """
-        samples = self._fetch(self._check(self._groups()))
+        samples = self._fetch(self._check())
         try:
             for written in self._write(self._encode(self._decode(samples))):
                 self.ledger.embed(written)
@@ -117,60 +114,56 @@ class Pipeline:
 
     @property
     def batch_size(self) -> int:
-        """Pictures in a batch; before the model is loaded and tells, a guess for the queues."""
+        """Pictures in a batch; a guess for the queues until the model is loaded."""
         return self.options.batch_size or (self.encoder.batch_size if self.encoder else FIRST_BATCH)
 
-    def _listing(self) -> Iterator[Reference | Failure]:
-        """Everything the source lists, until a stop is requested."""
+    def _listed(self) -> Iterator[Reference]:
+        """List the source, until a stop is requested. What cannot be listed or stored is a failure."""
         try:
             for item in self.source.references():
                 if self.stop.requested:
                     return
-                yield item
+                if isinstance(item, Failure):
+                    self.ledger.fail(item)
+                elif len(item.image_id.encode()) > self.store.max_id_bytes:
+                    message = f"the id is longer than the {self.store.max_id_bytes} bytes that {self.store.name} takes"
+                    self.ledger.fail_image(item, "check", ImageError("IdTooLong", message))
+                else:
+                    yield item
         except TransientError as error:
             self.stop.by_source(error)  # what has been listed so far is finished
 
-    def _intake(self) -> Iterator[Reference]:
-        for item in self._listing():
-            if isinstance(item, Failure):
-                self.ledger.fail(item)
-            elif len(item.image_id.encode()) > self.store.max_id_bytes:
-                message = f"the id is longer than the {self.store.max_id_bytes} bytes that {self.store.name} takes"
-                self.ledger.fail_image(item, "check", ImageError("IdTooLong", message))
-            else:
-                yield item
+    def _check(self) -> Iterator[Todo]:
+        """List the images, and pass over those that are stored already.
 
-    def _groups(self) -> Iterator[list[Reference]]:
-        """What comes in, in groups that are looked up at once.
-
-        A thread of its own lists them: when a page is long in coming, what has been encoded is still written.
+        Threads of their own do both. While a page is long in coming, what has been encoded is still written.
         """
-        groups = grouped(self._intake(), CHECK_GROUP)
-        listed = parallel_map(
-            lambda _: next(groups, None),
-            itertools.repeat(None),
-            workers=1,
-            depth=lambda: 2,
-            name="list",
-            cancelled=self.stop.signalled,
-        )
-        for group in listed:
-            if group is None:
-                return
-            yield group
+        groups = grouped(self._listed(), self.store.lookup_group)
+        listing = threading.Lock()
+        ended = threading.Event()
 
-    def _check(self, groups: Iterable[list[Reference]]) -> Iterator[Todo]:
-        """Pass over what is stored already, group by group."""
-        if self.options.recompute:
-            yield from (Todo(reference, None) for group in groups for reference in group)
-            return
-        for group in parallel_map(
-            self._check_group, groups, workers=2, depth=lambda: 2, name="check", cancelled=self.stop.signalled
+        def check(_: object) -> list[Todo]:
+            with listing:
+                group = next(groups, None)
+            if group is None:
+                ended.set()
+                return []
+            return self._check_group(group)
+
+        for todo in parallel_map(
+            check,
+            itertools.takewhile(lambda _: not ended.is_set(), itertools.repeat(None)),
+            workers=CHECKERS,
+            depth=lambda: CHECKERS + 1,
+            name="check",
+            cancelled=self.stop.signalled,
         ):
             self.progress(self.ledger)
-            yield from group
+            yield from todo
 
     def _check_group(self, references: list[Reference]) -> list[Todo]:
+        if self.options.recompute:
+            return [Todo(reference, None) for reference in references]
         try:
             stored = self.store.lookup([reference.image_id for reference in references])
         except TransientError as error:
@@ -178,14 +171,13 @@ class Pipeline:
                 self.ledger.fail_image(reference, "check", ImageError("StoreUnavailable", str(error), transient=True))
             self.stop.by_store(error)
             return []
-        todo = (self._consider(each, stored.get(each.image_id)) for each in references)
-        return [each for each in todo if each is not None]
+        return [todo for each in references if (todo := self._todo(each, stored.get(each.image_id)))]
 
-    def _consider(self, reference: Reference, stored: VectorInfo | None) -> Todo | None:
-        """Return what is to be done for an image, None if that is nothing."""
+    def _todo(self, reference: Reference, stored: VectorInfo | None) -> Todo | None:
+        """Return an image with what is stored under its id; None where there is nothing to do for it."""
         if stored is not None:
             try:
-                if self.freshness.is_done(reference, stored):
+                if self.skipping.is_done(reference, stored):
                     self.ledger.skip(1)
                     return None
             except ImageError as error:
@@ -198,8 +190,8 @@ class Pipeline:
             if self.stop.requested:
                 return None  # left for the next run
             sample = self.source.read(item.reference)
-            again = self._consider(sample.reference, item.stored)
-            return sample if again is not None else None
+            # Only now a local file's ETag is known.
+            return sample if self._todo(sample.reference, item.stored) else None
 
         return self._stage(
             "fetch",
@@ -245,14 +237,13 @@ class Pipeline:
         """Apply a function to one image at a time; its ImageErrors become failures."""
 
         def apply(item: T) -> R | None:
-            reference: Reference = item.reference  # type: ignore[attr-defined]
             try:
                 with self.ledger.timed(stage):
                     return function(item)
             except ImageError as error:
-                self.ledger.fail_image(reference, stage, error)
+                self.ledger.fail_image(item.reference, stage, error)
             except TransientError as error:
-                self.ledger.fail_image(reference, stage, ImageError("Unavailable", str(error), transient=True))
+                self.ledger.fail_image(item.reference, stage, ImageError("Unavailable", str(error), transient=True))
                 self.stop.by_source(error)
             return None
 
@@ -274,32 +265,29 @@ class Pipeline:
             return
         # Only now: a run with nothing to do loads no model.
         with self.ledger.timed("load"):
-            encoder = self.encoder = self.open_encoder()
+            encoder = self.encoder = self.recipe.open_encoder()
 
         def encode(group: list[Picture]) -> Embedding:
-            references = tuple(picture.reference for picture in group)
-            batch = Batch(references=references, pixels=np.stack([picture.pixels for picture in group]))
+            pixels = np.stack([picture.pixels for picture in group])  # (B, crop, crop, 3)
             with self.ledger.timed("encode"):
-                vectors = encoder.encode(batch.pixels)
-            return self._finish(Embedding(references=references, vectors=vectors))
+                vectors = encoder.encode(pixels)
+            return self._finish([picture.reference for picture in group], vectors)
 
         groups = grouped(itertools.chain([first], pictures), self.batch_size)
         yield from parallel_map(encode, groups, workers=encoder.lanes, depth=lambda: encoder.lanes + 1, name="encode")
 
-    def _finish(self, embedding: Embedding) -> Embedding:
-        """Normalise, convert to the stored dtype, and let nothing pass that is not a number."""
-        vectors = embedding.vectors
+    def _finish(self, references: list[Reference], vectors: np.ndarray) -> Embedding:
+        """Normalise vectors, (B, D), and convert them to the stored dtype. One that is not finite is a failure."""
         if self.options.normalize:
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = vectors / np.where(lengths > 0, lengths, 1)
         with np.errstate(over="ignore"):  # what float16 cannot hold is caught below
             vectors = vectors.astype(np.dtype(self.options.dtype).newbyteorder("<"))
-        good = [bool(np.isfinite(vector).all()) for vector in vectors]
-        for reference in itertools.compress(embedding.references, [not each for each in good]):
+        good = np.isfinite(vectors).all(axis=1)
+        for reference in itertools.compress(references, ~good):
             message = f"the vector has values that {self.options.dtype} cannot hold"
             self.ledger.fail_image(reference, "encode", ImageError("NotFinite", message))
-        references = tuple(itertools.compress(embedding.references, good))
-        return Embedding(references=references, vectors=vectors[good])
+        return Embedding(references=tuple(itertools.compress(references, good)), vectors=vectors[good])
 
     def _write(self, embeddings: Iterable[Embedding]) -> Iterator[int]:
         def write(group: list[StoredVector]) -> int:
@@ -324,7 +312,7 @@ class Pipeline:
                 data_type=self.options.dtype,
                 dimension=len(vector),
                 created=created,
-                fingerprint=self.freshness.fingerprint,
+                fingerprint=self.skipping.fingerprint,
                 etag=reference.etag or "",
                 source=reference.uri,
                 modified=reference.modified,
@@ -337,13 +325,12 @@ class Pipeline:
         except RejectedError as error:
             if len(group) > 1:
                 return sum(self._store([vector]) for vector in group)
-            failure, transient = ("Rejected", str(error)), False
+            failure = ImageError("Rejected", str(error))
         except TransientError as error:
-            failure, transient = ("StoreUnavailable", str(error)), True
+            failure = ImageError("StoreUnavailable", str(error), transient=True)
             self.stop.by_store(error)
         else:
             return len(group)
         for vector in group:
-            reference = Reference(image_id=vector.image_id, uri=vector.source, etag=vector.etag)
-            self.ledger.fail_image(reference, "write", ImageError(*failure, transient=transient))
+            self.ledger.fail_image(vector, "write", failure)
         return 0

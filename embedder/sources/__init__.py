@@ -1,29 +1,41 @@
-"""Where images come from: one file per kind of source behind one small protocol."""
+"""Where images come from: one file for each kind of source behind one small protocol.
+
+To add a kind of source, write a file beside these and give it a line in `SOURCES`. To read from another kind of
+address, write a `Reader` and give it a line in `READERS`.
+"""
 
 from __future__ import annotations
 
+import pkgutil
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from embedder.config import RunOptions
+from embedder.config import DEFAULT_SUFFIXES, ImageIdMode
 from embedder.errors import ConfigurationError
 from embedder.records import Failure, Reference, Sample
-from embedder.system.cores import usable_cores
 
 S3_SCHEME = "s3://"
 DENIED = "AccessDenied"
-"""The error of an image that we may not read."""
+"""The error of an image that may not be read."""
 
 SHARD_SUFFIXES = (".jsonl", ".txt")
 
-FETCHER_CORES = 3
-"""Cores to a process that reads objects: reading takes 1.5 ms of one, where decoding takes 2.5 and the rest 0.4."""
 
-FETCHERS_MOST = 8
-"""These read 5,200 objects a second, more than one process hands on to decoding and the store."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which files of a place are images, and what an image is called."""
+
+    suffixes: Sequence[str] = DEFAULT_SUFFIXES
+    """In lower case, without the dot."""
+    image_id: ImageIdMode = "key"
+
+    def takes(self, suffix: str) -> bool:
+        """Say whether a file with this suffix, such as `.jpg`, is an image."""
+        return suffix.removeprefix(".") in self.suffixes
 
 
 class Source(Protocol):
@@ -32,16 +44,16 @@ class Source(Protocol):
     name: str
     """As the user wrote it."""
     ignored: Counter[str]
-    """What the listing left out so far, counted by suffix or reason."""
+    """What the listing has left out so far, counted by suffix or reason."""
     readers: int
     """How many `read` calls at once are worth while."""
     remote: bool
-    """Whether bytes cross a network, so that what arrives broken is worth reading again."""
+    """Whether bytes cross a network: then an image that arrives broken is worth reading again."""
     total: int | None
-    """How many images there are, where that is known before listing them."""
+    """How many images there are, where that is known before they are listed."""
 
     def references(self) -> Iterator[Reference | Failure]:
-        """Yield every image once; a Failure stands for what could not be listed."""
+        """Yield every image once. A Failure stands for an image that could not be listed."""
 
     def read(self, reference: Reference) -> Sample:
         """Return an image's bytes and the ETag they have.
@@ -53,12 +65,12 @@ class Source(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of what reading needs; nobody waits for it any more."""
+        """Release what reading needs. Calls of `read` that have not ended need not end well."""
 
 
 @runtime_checkable
 class Collection(Source, Protocol):
-    """A source that is all there is in a place, so that what is stored and not in it is gone."""
+    """A complete source: a stored image that it no longer holds was deleted."""
 
     def holds(self, uri: str) -> bool:
         """Whether a stored vector's `Source` lies within this place."""
@@ -71,43 +83,111 @@ class Collection(Source, Protocol):
         """
 
 
-def fetching_processes() -> int:
-    """How many processes there are to read from S3."""
-    return min(usable_cores() // FETCHER_CORES, FETCHERS_MOST)
+class Reader(Protocol):
+    """Reads the bytes of images at one kind of address."""
+
+    remote: bool
+    """As of a `Source`."""
+
+    @property
+    def readers(self) -> int:
+        """How many `read` calls at once are worth while."""
+
+    def read(self, reference: Reference) -> Sample:
+        """As of a `Source`."""
+
+    def close(self) -> None:
+        """As of a `Source`."""
 
 
-def open_source(name: str, options: RunOptions, *, stopping: threading.Event) -> Source:
+Opener: TypeAlias = Callable[[str, Selection, threading.Event], Source]
+"""Opens a source by its name. Waiting for a broken network ends when the event is set."""
+
+
+class Kind(NamedTuple):
+    """A row of `SOURCES`."""
+
+    scheme: str
+    """What stands before `://` in its name; empty for a path."""
+    suffixes: tuple[str, ...]
+    """How its name ends, in lower case; empty for any other name."""
+    opens: str | Opener
+    """The opener, or where it is: `package.module:function`."""
+
+
+SOURCES = [
+    Kind("", SHARD_SUFFIXES, "embedder.sources.shard:open_local_shard"),
+    Kind("", (), "embedder.sources.folder:open_folder"),
+    Kind("s3", SHARD_SUFFIXES, "embedder.sources.shard:open_s3_shard"),
+    Kind("s3", (), "embedder.sources.bucket:open_prefix"),
+]
+"""The kinds of sources. The first row that fits a name opens it."""
+
+READERS: dict[str, str | Callable[[threading.Event], Reader]] = {
+    "file": "embedder.sources.folder:FileReader",
+    "s3": "embedder.sources.bucket:S3Reader",
+}
+"""What reads the bytes at an address, by its scheme; or where that is: `package.module:Class`."""
+
+
+def scheme_of(name: str) -> str:
+    """Return what stands before `://`; nothing for a path."""
+    scheme, separator, _ = name.partition("://")
+    return scheme if separator else ""
+
+
+def open_source(name: str, selection: Selection, *, stopping: threading.Event) -> Source:
     """Open a folder, an image file, an S3 prefix, or a shard file.
 
     Raises:
-        ConfigurationError: it is not there, or the options do not go with it.
-        TransientError: it does not answer.
+        ConfigurationError: the source is not there, or the selection does not go with it.
+        TransientError: the source does not answer.
     """
-    return _open_s3(name, options, stopping) if name.startswith(S3_SCHEME) else _open_local(name, options, stopping)
-
-
-def _open_local(name: str, options: RunOptions, stopping: threading.Event) -> Source:
-    if "://" in name:
-        raise ConfigurationError(f"{name} is not a source: expected a folder, a file, or s3://BUCKET/PREFIX/")
-    path = Path(name)
-    if not path.exists():
+    scheme = scheme_of(name)
+    if not scheme and not Path(name).exists():
         raise ConfigurationError(f"there is no file or folder {name}; name a folder of images")
-    if path.suffix.lower() in SHARD_SUFFIXES and not path.is_dir():
-        from embedder.sources.shard import local_shard
+    ending = "" if not scheme and Path(name).is_dir() else name.lower()
+    for kind in SOURCES:
+        if kind.scheme == scheme and (not kind.suffixes or ending.endswith(kind.suffixes)):
+            opener: Opener = pkgutil.resolve_name(kind.opens) if isinstance(kind.opens, str) else kind.opens
+            return opener(name, selection, stopping)
+    raise ConfigurationError(f"{name} is not a source: expected a folder, a file, or s3://BUCKET/PREFIX/")
 
-        return local_shard(path, options, stopping)
-    from embedder.sources.folder import FolderSource
 
-    return FolderSource(path, options)
+class Readers:
+    """Reads images wherever they are, each kind of address by a reader that is opened when it is first needed."""
 
+    def __init__(self, stopping: threading.Event) -> None:
+        self.stopping = stopping
+        self.opened: dict[str, Reader] = {}
+        self.opening = threading.Lock()
 
-def _open_s3(name: str, options: RunOptions, stopping: threading.Event) -> Source:
-    from embedder.sources.bucket import PrefixSource, S3Reader, split_uri
+    def of(self, uri: str) -> Reader:
+        """Return what reads an address.
 
-    bucket, key = split_uri(name)
-    reader = S3Reader(stopping)
-    if key.lower().endswith(SHARD_SUFFIXES):
-        from embedder.sources.shard import s3_shard
+        Raises:
+            ConfigurationError: nothing reads addresses of this kind, or what does cannot be opened.
+        """
+        scheme = scheme_of(uri)
+        with self.opening:
+            if scheme not in self.opened:
+                if scheme not in READERS:
+                    raise ConfigurationError(
+                        f"{uri} cannot be read: expected an address that begins with "
+                        + " or ".join(f"{each}://" for each in READERS)
+                    )
+                where = READERS[scheme]
+                make: Callable[[threading.Event], Reader] = (
+                    pkgutil.resolve_name(where) if isinstance(where, str) else where
+                )
+                self.opened[scheme] = make(self.stopping)
+            return self.opened[scheme]
 
-        return s3_shard(reader, bucket, key, options)
-    return PrefixSource(reader, bucket, key, options)
+    def read(self, reference: Reference) -> Sample:
+        """Return an image's bytes; raise as a `Source` does."""
+        return self.of(reference.uri).read(reference)
+
+    def close(self) -> None:
+        """Close every reader that was opened."""
+        for reader in self.opened.values():
+            reader.close()

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from embedder.config import RunOptions
 from embedder.errors import ConfigurationError, ImageError, TransientError
 from embedder.records import Failure, Reference, Sample
-from embedder.sources import DENIED, FETCHERS_MOST, S3_SCHEME, fetching_processes
+from embedder.sources import DENIED, S3_SCHEME, Selection
 from embedder.sources.fetchers import Fetchers
 from embedder.sources.naming import image_id, suffix, unique_stems
 from embedder.sources.objects import MISSING_CODES, get_object, get_once
 from embedder.system import aws
+from embedder.system.cores import usable_cores
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectTypeDef
@@ -28,12 +28,23 @@ if TYPE_CHECKING:
 READERS = 16
 """GetObject calls at once: enough to hide 50 ms of latency from a CPU worker many times over."""
 
+FETCHER_CORES = 3
+"""Cores for each process that reads objects."""
+
+FETCHERS_MOST = 8
+"""These read 5,200 objects a second, more than one process hands on to decoding and the store."""
+
 FETCHERS_FROM = 200
 """Objects that this process reads itself before it starts others: for so few that takes longer."""
 
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 DENIED_LIMIT = 20
 """So many images denied, and none read, is a matter of permissions and not of images."""
+
+
+def fetching_processes() -> int:
+    """Return how many processes read from S3."""
+    return min(usable_cores() // FETCHER_CORES, FETCHERS_MOST)
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -49,11 +60,13 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 
 class S3Reader:
-    """Reads objects, with patience, and tells one bad object from a broken network.
+    """Reads objects, with patience, and tells one bad object from a broken network; see `Reader`.
 
     Args:
         stopping: when set, waiting for a broken network ends.
     """
+
+    remote = True
 
     def __init__(self, stopping: threading.Event) -> None:
         self.client = aws.s3_client(READERS * FETCHERS_MOST)
@@ -166,15 +179,14 @@ class PrefixSource:
 
     remote = True
 
-    def __init__(self, reader: S3Reader, bucket: str, prefix: str, options: RunOptions) -> None:
+    def __init__(self, reader: S3Reader, bucket: str, prefix: str, selection: Selection) -> None:
         self.reader = reader
         self.readers = reader.readers
         self.bucket = bucket
-        self.options = options
+        self.selection = selection
         self.single = bool(prefix) and not prefix.endswith("/") and reader.exists(bucket, prefix, at_start=True)
         self.prefix = prefix if self.single or not prefix or prefix.endswith("/") else f"{prefix}/"
         self.name = f"s3://{bucket}/{self.prefix}"
-        self.suffixes = {f".{each}" for each in options.suffixes}
         self.ignored: Counter[str] = Counter()
         self.total: int | None = 1 if self.single else None
 
@@ -182,7 +194,7 @@ class PrefixSource:
         if self.single:
             return iter([self._reference(self.prefix, None, None)])
         found = self._list()
-        return unique_stems(found) if self.options.image_id == "stem" else found
+        return unique_stems(found) if self.selection.image_id == "stem" else found
 
     def _list(self) -> Iterator[Reference | Failure]:
         for page in self.reader.pages(self.bucket, self.prefix):
@@ -190,7 +202,7 @@ class PrefixSource:
                 key, size = entry["Key"], entry["Size"]
                 if key.endswith("/") and not size:
                     self.ignored["folder marker"] += 1
-                elif (kind := suffix(key)) not in self.suffixes:
+                elif not self.selection.takes(kind := suffix(key)):
                     self.ignored[kind] += 1
                 elif entry.get("StorageClass") in ARCHIVED:
                     self.ignored[f"archived ({entry['StorageClass']})"] += 1
@@ -199,7 +211,7 @@ class PrefixSource:
 
     def _reference(self, key: str, etag: str | None, size: int | None) -> Reference:
         uri = f"s3://{self.bucket}/{key}"
-        identity = image_id(self.options.image_id, key=key, uri=uri)
+        identity = image_id(self.selection.image_id, key=key, uri=uri)
         return Reference(image_id=identity, uri=uri, etag=etag, size=size)
 
     def read(self, reference: Reference) -> Sample:
@@ -213,3 +225,9 @@ class PrefixSource:
 
     def exists(self, uri: str) -> bool:
         return self.reader.exists(*split_uri(uri))
+
+
+def open_prefix(name: str, selection: Selection, stopping: threading.Event) -> PrefixSource:
+    """Open `s3://bucket/prefix/`; see `Opener`."""
+    bucket, prefix = split_uri(name)
+    return PrefixSource(S3Reader(stopping), bucket, prefix, selection)

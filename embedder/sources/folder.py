@@ -6,40 +6,40 @@ import errno
 import hashlib
 import os
 import stat
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from embedder.config import RunOptions
 from embedder.errors import ImageError, TransientError
 from embedder.records import Failure, Reference, Sample
+from embedder.sources import Selection
 from embedder.sources.naming import image_id, suffix, unique_stems
 
 FILE_SCHEME = "file://"
 
-PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""What is short is the machine's, and no fault of the file."""
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""The machine is short of something, which is not the file's fault."""
 
 FILE_READERS = 4
 """Files read at once: enough for a disk that seeks and for a network file system."""
 
 
 class FolderSource:
-    """The images in a folder, sorted, or a single file; see `Source`.
+    """The images in a folder, sorted by name, or a single file; see `Source`.
 
-    Links are followed, except to a folder that the link itself lies in. Names that are not UTF-8 get
-    ids in which the odd bytes are written `\\xNN`.
+    Links are followed, except to a folder that contains the link. In the id of a name that is not UTF-8, each odd byte
+    is written `\\xNN`.
     """
 
     readers = FILE_READERS
     remote = False
 
-    def __init__(self, path: Path, options: RunOptions) -> None:
+    def __init__(self, path: Path, selection: Selection) -> None:
         self.name = str(path)
         self.path = path
-        self.options = options
-        self.suffixes = {f".{each}" for each in options.suffixes}
+        self.selection = selection
         self.ignored: Counter[str] = Counter()
         self.total: int | None = None if path.is_dir() else 1
 
@@ -48,7 +48,7 @@ class FolderSource:
             found = self._folder(self.path, "", ())
         else:
             found = iter([self._reference(self.path, self.path.name)])
-        return unique_stems(found) if self.options.image_id == "stem" else found
+        return unique_stems(found) if self.selection.image_id == "stem" else found
 
     def _folder(self, folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[Reference | Failure]:
         """Walk a folder depth first in the order of its names.
@@ -77,14 +77,14 @@ class FolderSource:
                 yield Failure(image_id=prefix + name, stage="list", error="BadName", message=message)
             elif _is_folder(entry):
                 yield from self._folder(Path(entry.path), f"{prefix}{name}/", (*above, here))
-            elif (kind := suffix(name)) not in self.suffixes:
+            elif not self.selection.takes(kind := suffix(name)):
                 self.ignored[kind] += 1
             else:
                 yield self._reference(Path(entry.path), prefix + name)
 
     def _reference(self, path: Path, key: str) -> Reference | Failure:
         uri = file_uri(path)
-        identity = image_id(self.options.image_id, key=key, uri=uri)
+        identity = image_id(self.selection.image_id, key=key, uri=uri)
         try:
             status = path.stat()
         except OSError as error:
@@ -115,6 +115,27 @@ class FolderSource:
         return True
 
 
+def open_folder(name: str, selection: Selection, _stopping: threading.Event) -> FolderSource:
+    """Open a folder or an image file; see `Opener`."""
+    return FolderSource(Path(name), selection)
+
+
+class FileReader:
+    """Reads local files; see `Reader`."""
+
+    readers = FILE_READERS
+    remote = False
+
+    def __init__(self, _stopping: threading.Event) -> None:
+        """Local files need nothing."""
+
+    def read(self, reference: Reference) -> Sample:
+        return read_file(reference)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 def read_file(reference: Reference) -> Sample:
     """Read a local image.
 
@@ -134,7 +155,7 @@ def read_file(reference: Reference) -> Sample:
             data = file.read()
             after = os.fstat(descriptor)
     except OSError as error:
-        raise ImageError("Unreadable", _reason(error), transient=error.errno in PASSING) from error
+        raise ImageError("Unreadable", _reason(error), transient=error.errno in SHORTAGES) from error
     if _modified(before) != _modified(after):
         raise ImageError("Changed", "the file was written to while it was read; run again", transient=True)
     etag = hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -6,11 +6,10 @@ import json
 import threading
 from typing import Any
 
-from embedder.config import RunOptions
 from embedder.errors import ConfigurationError
-from embedder.sources import S3_SCHEME
+from embedder.sources import S3_SCHEME, Selection
 from embedder.sources.bucket import S3Reader, split_uri
-from embedder.sources.shard import ShardSource, check_options, s3_shard
+from embedder.sources.shard import ShardSource, refuse_stems, s3_shard
 from submitter.manifest import Run, RunLocation
 
 
@@ -32,21 +31,21 @@ class RunShard:
                 "AWS_BATCH_JOB_ARRAY_INDEX and EMBEDDER_SHARD_OFFSET"
             )
 
-    def source(self, options: RunOptions) -> ShardSource:
+    def source(self, selection: Selection) -> ShardSource:
         """Return the images of this shard.
 
         Raises:
-            ConfigurationError: an option does not go with a part of the images, or the shard cannot be read.
+            ConfigurationError: the selection does not go with a part of the images, or the shard cannot be read.
         """
-        return s3_shard(self.reader, self.location.bucket, self.location.shard_key(self.number), options)
+        return s3_shard(self.reader, self.location.bucket, self.location.shard_key(self.number), selection)
 
-    def finished(self, options: RunOptions) -> dict[str, Any] | None:
-        """Return the report of an earlier attempt that finished this shard; one that is damaged does not count.
+    def finished(self, selection: Selection) -> dict[str, Any] | None:
+        """Return the report of an earlier attempt that finished this shard; a damaged one does not count.
 
         Raises:
-            ConfigurationError: an option does not go with a part of the images, finished or not.
+            ConfigurationError: the selection does not go with a part of the images, finished or not.
         """
-        check_options(f"s3://{self.location.bucket}/{self.location.shard_key(self.number)}", options)
+        refuse_stems(f"s3://{self.location.bucket}/{self.location.shard_key(self.number)}", selection)
         data = self.reader.find(self.location.bucket, self.location.report_key(self.number))
         try:
             found = json.loads(data or b"")
@@ -55,12 +54,12 @@ class RunShard:
         return found if isinstance(found, dict) else None
 
     def failures(self) -> str:
-        """Return what `publish` was given of them, by the attempt that finished this shard."""
+        """Return the failure lines that the attempt which finished this shard published."""
         data = self.reader.find(self.location.bucket, self.location.failures_key(self.number))
         return (data or b"").decode(errors="replace")
 
     def publish(self, report: dict[str, Any], failures: str) -> None:
-        """Write the failures and then, last, the report, which says that the shard is done.
+        """Write the failures, and last the report, which says that the shard is done.
 
         Args:
             failures: one JSON line each.

@@ -1,7 +1,11 @@
-"""Where vectors live: one file per store behind one small protocol."""
+"""Where vectors live: one file for each kind of store behind one small protocol.
+
+To add a kind, write a file beside these and give it a line in `STORES`.
+"""
 
 from __future__ import annotations
 
+import pkgutil
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -10,6 +14,12 @@ from embedder.errors import ConfigurationError
 from embedder.records import Block, StoredVector, VectorInfo
 
 DYNAMODB_SCHEME = "dynamodb://"
+
+STORES = {
+    "": "embedder.stores.sqlite:SQLiteStore",
+    "dynamodb": "embedder.stores.dynamodb:DynamoDBStore",
+}
+"""The class of each store, by the scheme of its name; a path has none. It is called as an `Opener`."""
 
 
 class Store(Protocol):
@@ -22,9 +32,11 @@ class Store(Protocol):
     name: str
     """As the user wrote it."""
     group: int | None
-    """The most vectors that one `write` takes at once; None: as many as there are."""
+    """The most vectors that one `write` takes; None: as many as there are."""
     writers: int
     """How many `write` calls at once are worth while."""
+    lookup_group: int
+    """How many ids one `lookup` is best given."""
     max_id_bytes: int
     """Longer ids, in UTF-8, cannot be stored."""
 
@@ -60,26 +72,28 @@ class Store(Protocol):
         """Let go of files and connections."""
 
 
+class Opener(Protocol):
+    """Opens a store."""
+
+    def __call__(self, name: str, *, must_exist: bool, stopping: threading.Event) -> Store: ...
+
+
 def open_store(name: str, *, must_exist: bool = False, stopping: threading.Event | None = None) -> Store:
-    """Open `dynamodb://table` or the SQLite file at a path.
+    """Open `dynamodb://table`, or the SQLite file at a path.
 
     Args:
         must_exist: refuse a SQLite file that is not there. A DynamoDB table has to exist anyway.
         stopping: when set, waiting for a broken network ends.
 
     Raises:
-        ConfigurationError: it is not there, or is not a store of vectors.
-        TransientError: it does not answer.
+        ConfigurationError: the store is not there, or is not a store of vectors.
+        TransientError: the store does not answer.
     """
-    stopping = stopping or threading.Event()
-    if name.startswith(DYNAMODB_SCHEME):
-        from embedder.stores.dynamodb import DynamoDBStore
-
-        return DynamoDBStore(name, stopping=stopping)
-    if "://" in name:
+    scheme, separator, _ = name.partition("://")
+    where = STORES.get(scheme if separator else "")
+    if where is None:
         raise ConfigurationError(
             f"{name} is not a store: expected dynamodb://TABLE or the path of a SQLite file, such as vectors.db"
         )
-    from embedder.stores.sqlite import SQLiteStore
-
-    return SQLiteStore(name, must_exist=must_exist)
+    opener: Opener = pkgutil.resolve_name(where)
+    return opener(name, must_exist=must_exist, stopping=stopping or threading.Event())

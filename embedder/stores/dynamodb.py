@@ -42,10 +42,16 @@ class DynamoDBStore:
 
     group: int | None = WRITE_LIMIT
     writers = 8
+    lookup_group = READ_LIMIT
     max_id_bytes = 2048  # of a partition key
 
     def __init__(
-        self, name: str, *, stopping: threading.Event, watch: Callable[[DynamoDBClient], None] = lambda _: None
+        self,
+        name: str,
+        *,
+        stopping: threading.Event,
+        must_exist: bool = True,  # noqa: ARG002 - as of every store; a table always has to
+        watch: Callable[[DynamoDBClient], None] = lambda _: None,
     ) -> None:
         self.name = name
         self.table = name.removeprefix(DYNAMODB_SCHEME)

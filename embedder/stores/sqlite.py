@@ -67,9 +67,16 @@ class SQLiteStore:
 
     group: int | None = None
     writers = 1
+    lookup_group = VARIABLES
     max_id_bytes = 1_000_000
 
-    def __init__(self, name: str, *, must_exist: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        must_exist: bool = False,
+        stopping: threading.Event | None = None,  # noqa: ARG002 - as of every store; a disk is not waited for
+    ) -> None:
         self.name = name
         self.path = Path(name)
         self.lock = threading.RLock()

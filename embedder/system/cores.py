@@ -1,4 +1,4 @@
-"""How many processors this process may use, and which."""
+"""The processors that this process may use."""
 
 from __future__ import annotations
 
@@ -10,20 +10,29 @@ from contextvars import ContextVar
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
-"""Where Linux says what a container may use: in `cpu.max` (version 2) or `cpu/` (version 1)."""
+"""Where Linux states a container's limits: in `cpu.max` (version 2) or `cpu/` (version 1)."""
 
 CPUINFO = Path("/proc/cpuinfo")
-WIDEST = ("amx_tile", "avx512f", "avx2", "sve", "asimd")
-"""Flags of what an engine's speed hangs on, the most telling first."""
+TELLING = ("amx_bf16", "amx_tile", "avx512_bf16", "avx512f", "avx2", "sve", "asimd")
+"""CPU features that decide an engine's speed, most significant first."""
 
 
 def processor(cpuinfo: Path = CPUINFO) -> str:
-    """The processor's name and its widest instructions, as far as the system says: `AMD EPYC 7B13, avx2`."""
-    lines = (_read(cpuinfo) or "").splitlines()
-    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    flags = (fields.get("flags") or fields.get("Features", "")).split()
-    widest = [flag for flag in WIDEST if flag in flags][:1]
-    return ", ".join([fields.get("model name") or platform.machine(), *widest])
+    """Name the processor and its most significant feature, as far as the system tells: `AMD EPYC 7B13, avx2`."""
+    flags = processor_flags(cpuinfo)
+    telling = [flag for flag in TELLING if flag in flags][:1]
+    return ", ".join([_cpuinfo(cpuinfo).get("model name") or platform.machine(), *telling])
+
+
+def processor_flags(cpuinfo: Path = CPUINFO) -> frozenset[str]:
+    """Return the processor's features by Linux's names, such as `avx2`; none where the system does not tell."""
+    fields = _cpuinfo(cpuinfo)
+    return frozenset((fields.get("flags") or fields.get("Features", "")).split())
+
+
+def _cpuinfo(path: Path) -> dict[str, str]:
+    lines = (_read(path) or "").splitlines()
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 _share: ContextVar[int | None] = ContextVar("share", default=None)
@@ -31,9 +40,9 @@ _share: ContextVar[int | None] = ContextVar("share", default=None)
 
 @contextmanager
 def sharing(cores: int | None) -> Iterator[None]:
-    """Have `usable_cores` say no more than so many meanwhile, in this thread; None changes nothing.
+    """Cap `usable_cores` within this block, in this thread; None sets no cap.
 
-    For a machine that several processes share by weights, as ECS's containers do on EC2: each sees all of it.
+    Several containers share an EC2 machine by weights under ECS, and each of them sees all of its processors.
     """
     token = _share.set(cores or _share.get())
     try:
@@ -43,14 +52,14 @@ def sharing(cores: int | None) -> Iterator[None]:
 
 
 def usable_cores(cgroup: Path = CGROUP) -> int:
-    """The cores in this process's affinity mask, or the container's quota or this process's share where less."""
+    """Count the processors to use: the least of the affinity mask, the container's quota and the cap of `sharing`."""
     seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limits = [seen, cpu_quota(cgroup), _share.get()]
     return max(1, min(round(each) for each in limits if each is not None))
 
 
 def cpu_quota(cgroup: Path = CGROUP) -> float | None:
-    """Processors' worth of time that the container may use, as `docker run --cpus` sets it; None without a limit."""
+    """Return how many processors' time the container may use, as `docker run --cpus` sets it; None for no limit."""
     text = _read(cgroup / "cpu.max")
     if text is not None:
         share, _, period = text.partition(" ")

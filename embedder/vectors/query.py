@@ -6,10 +6,11 @@ from typing import Any
 
 from embedder.errors import ConfigurationError, TransientError
 from embedder.exit_codes import TRY_AGAIN
-from embedder.models.catalog import find_model, fingerprint
-from embedder.models.weights import RANDOM, find_weights
+from embedder.models.catalog import find_model
+from embedder.models.checkpoint import Checkpoint
+from embedder.models.weights import RANDOM
 from embedder.pipeline.session import embed
-from embedder.records import Vectors
+from embedder.records import Fingerprint, Vectors
 from embedder.stores import Store
 from embedder.system.temporary import temporary_folder
 from embedder.vectors.reader import read
@@ -41,23 +42,22 @@ def embed_query(image: str, identity: str, *, store: str, weights: str, device: 
         TransientError: it cannot be had at the moment, or temporary files find no room.
     """
     try:
-        name, digest, _version, dtype, *rest = identity.split("/")
-        model = find_model(name)
+        stored = Fingerprint.parse(identity)
+        model = find_model(stored.model)
     except (ValueError, ConfigurationError) as error:
         raise ConfigurationError(
             f"the vectors in {store} were made by {identity or 'something unknown'}, which cannot be done again here "
             f"({error}); give the id of a stored image as the query"
         ) from None
-    chosen = find_weights(weights, model)
-    normalize = rest == ["normalized"]
-    _refuse_other_weights(identity, fingerprint(model, chosen.digest, dtype, normalize=normalize), digest, store)
+    here = Checkpoint.find(model, weights).fingerprint(stored.data_type, normalize=stored.normalized)
+    _refuse_other_weights(stored, here, store)
     with temporary_folder("a query that is not stored") as folder:
         own = folder / "query.db"
         options: dict[str, Any] = {
-            "model": name,
+            "model": stored.model,
             "weights": weights,
-            "dtype": dtype,
-            "normalize": normalize,
+            "dtype": stored.data_type,
+            "normalize": stored.normalized,
             "device": device,
             "engine": engine,
         }
@@ -73,15 +73,15 @@ def embed_query(image: str, identity: str, *, store: str, weights: str, device: 
         return query
 
 
-def _refuse_other_weights(stored: str, here: str, digest: str, store: str) -> None:
+def _refuse_other_weights(stored: Fingerprint, here: Fingerprint, store: str) -> None:
     if here == stored:
         return
-    if here.split("/")[1] == digest:
-        remedy = "give the id of a stored image as the query, or take the version of embedder that made them"
-    elif digest == RANDOM:
+    if here.digest == stored.digest:
+        remedy = "give the id of a stored image as the query, or use the version of embedder that made them"
+    elif stored.digest == RANDOM:
         remedy = "pass --weights random"
     else:
-        remedy = f"pass --weights PATH, the state dict whose SHA-256 begins with {digest}"
+        remedy = f"pass --weights PATH, the state dict whose SHA-256 begins with {stored.digest}"
     raise ConfigurationError(
         f"the vectors in {store} were made by {stored}, and the query would be by {here}, which cannot be compared; "
         + remedy

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from embedder.encoders import choice
-from embedder.records import Pixels, Vectors
 from embedder.system import aws
+from tests.embedder.stand_in import PixelEncoder, only_engine
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.s3 import S3
 
@@ -81,44 +77,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aws, "Patience", Impatience)
 
 
-@cache
-def projection() -> np.ndarray:
-    """From a picture's 28 × 28 pixels to 512 numbers."""
-    return np.random.default_rng(0).normal(size=(28 * 28 * 3, 512))
-
-
-@dataclass(slots=True)
-class PixelEncoder:
-    """Vectors that tell one picture from another, at no cost: each is a picture's pixels, projected.
-
-    For tests of what happens around the model; those of its vectors use the real one.
-    """
-
-    engine: str = "pixels"
-    lanes = 1
-    device: str = "cpu"
-    dimension: int = 512
-    batch_size: int = 4
-    opened: int = 0
-    """How often a run has loaded the model."""
-    batches: list[int] = field(default_factory=list)
-    """How many pictures were in each call."""
-
-    def encode(self, pixels: Pixels) -> Vectors:
-        self.batches.append(len(pixels))
-        small = pixels[:, ::8, ::8].reshape(len(pixels), -1).astype(np.float64)
-        vectors: Vectors = (small @ projection() / 1000).astype(np.float32)
-        return vectors
-
-
 @pytest.fixture
-def encoder(monkeypatch: pytest.MonkeyPatch) -> PixelEncoder:
+def encoder() -> Iterator[PixelEncoder]:
     """Stand in for the model in runs of this process."""
     stand_in = PixelEncoder()
-
-    def open_encoder(*_arguments: Any, **_options: Any) -> PixelEncoder:
-        stand_in.opened += 1
-        return stand_in
-
-    monkeypatch.setattr(choice, "open_encoder", open_encoder)
-    return stand_in
+    with only_engine(stand_in.open):
+        yield stand_in

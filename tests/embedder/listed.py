@@ -6,13 +6,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from embedder.config import RunOptions
 from embedder.records import Failure, Reference
-from embedder.sources import Source, open_source
+from embedder.sources import Selection, Source, open_source
 
 
 def source(name: str | Path, **options: Any) -> Source:
-    return open_source(str(name), RunOptions.resolve(options), stopping=threading.Event())
+    return open_source(str(name), Selection(**options), stopping=threading.Event())
 
 
 def references(found: Source) -> list[Reference]:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.embedder.commands import command
-from tests.embedder.conftest import PixelEncoder
 from tests.embedder.pictures import jpeg, put
+from tests.embedder.stand_in import PixelEncoder
 from tests.embedder.stored import fill, stored
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.s3 import S3

@@ -11,8 +11,8 @@ import pytest
 from embedder import __version__
 from tests.cli import Cli
 from tests.embedder.commands import command, imported
-from tests.embedder.conftest import PixelEncoder
 from tests.embedder.pictures import put
+from tests.embedder.stand_in import PixelEncoder
 from tests.embedder.stored import contents, fill, many, stored
 
 

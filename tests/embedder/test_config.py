@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedder import config
-from embedder.config import FailureLimit, RunOptions
+from embedder.config import FailureLimit, Layer, RunOptions
 from embedder.errors import ConfigurationError
 
 
@@ -24,7 +24,11 @@ def test_defaults_are_those_of_the_contract() -> None:
 
 
 def test_the_first_layer_that_names_an_option_wins() -> None:
-    options = RunOptions.resolve({"batch_size": "3"}, {"batch_size": 5, "dtype": "float16"}, {"dtype": "float32"})
+    options = RunOptions.resolve(
+        Layer(values={"batch_size": "3"}),
+        Layer(values={"batch_size": 5, "dtype": "float16"}),
+        Layer(values={"dtype": "float32"}),
+    )
     assert (options.batch_size, options.dtype, options.workers) == (3, "float16", None)
 
 
@@ -46,7 +50,7 @@ def test_the_first_layer_that_names_an_option_wins() -> None:
     ],
 )
 def test_values_are_parsed(name: str, value: object, parsed: object) -> None:
-    assert getattr(RunOptions.resolve({name: value}), name) == parsed
+    assert getattr(RunOptions.resolve(Layer(values={name: value})), name) == parsed
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,7 @@ def test_values_are_parsed(name: str, value: object, parsed: object) -> None:
         ("batch_size", ""),
         ("workers", "0"),
         ("device", "tpu"),
-        ("engine", "magic"),
+        ("precision", "half"),
         ("dtype", "float64"),
         ("image_id", "name"),
         ("normalize", "maybe"),
@@ -75,24 +79,28 @@ def test_values_are_parsed(name: str, value: object, parsed: object) -> None:
 )
 def test_nonsense_is_refused_with_its_name(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=name) as caught:
-        RunOptions.resolve({name: value})
+        RunOptions.resolve(Layer(values={name: value}))
     assert repr(value) in str(caught.value)
     assert "expected" in str(caught.value)
     with pytest.raises(ConfigurationError, match=f"EMBEDDER_{name.upper()}"):
-        config.options_from_environment({f"EMBEDDER_{name.upper()}": value})
+        RunOptions.resolve(config.environment_layer({f"EMBEDDER_{name.upper()}": value}))
 
 
 def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="there is no option 'batchsize'"):
-        RunOptions.resolve({"batchsize": 3})
+        RunOptions.resolve(Layer(values={"batchsize": 3}))
 
 
 def test_every_option_has_a_variable() -> None:
-    found = config.options_from_environment(
-        {"EMBEDDER_BATCH_SIZE": "3", "EMBEDDER_NORMALIZE": "true", "EMBEDDER_SUFFIXES": "jpg", "OTHER": "x"}
-    )
+    variables = {"EMBEDDER_BATCH_SIZE": "3", "EMBEDDER_NORMALIZE": "true", "EMBEDDER_SUFFIXES": "jpg", "OTHER": "x"}
+    found = config.environment_layer(variables).parsed()
     assert found == {"batch_size": 3, "normalize": True, "suffixes": ("jpg",)}
-    assert config.options_from_environment({}) == {}
+    assert config.environment_layer({}).parsed() == {}
+
+
+def test_a_value_that_a_higher_layer_overrides_is_still_checked() -> None:
+    with pytest.raises(ConfigurationError, match="EMBEDDER_WORKERS: 'x'"):
+        RunOptions.resolve(Layer(values={"workers": "2"}), config.environment_layer({"EMBEDDER_WORKERS": "x"}))
 
 
 def test_switches_and_texts_of_the_environment() -> None:

@@ -22,10 +22,10 @@ from embedder.sources.run import RunShard
 from tests.cli import Cli
 from tests.embedder import corpus
 from tests.embedder.commands import command
-from tests.embedder.conftest import PixelEncoder
 from tests.embedder.emf import check, parsed, sums
 from tests.embedder.pictures import put
 from tests.embedder.sources.test_run import SHARDS, write_run
+from tests.embedder.stand_in import PixelEncoder
 from tests.parts.s3 import S3
 
 RUN = "20261123T091500Z-1a2b3c4d"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from embedder.config import RunOptions
 from embedder.errors import TransientError
+from embedder.sources import Selection
 from embedder.sources.folder import FolderSource, file_uri
 from tests.cli import ended
 from tests.embedder.pictures import jpeg
@@ -181,7 +181,7 @@ def test_a_place_that_is_gone_is_not_a_place_whose_images_are(tmp_path: Path) ->
     folder.mkdir(parents=True)
     (folder / "1.jpg").write_bytes(jpeg())
     (folder / "loop").symlink_to("loop")
-    source = FolderSource(folder, RunOptions())
+    source = FolderSource(folder, Selection())
     assert source.exists(file_uri(folder / "1.jpg"))
     assert not source.exists(file_uri(folder / "2.jpg"))
     assert source.exists(file_uri(folder / "loop" / "3.jpg")), "cannot be looked at, which is not gone"

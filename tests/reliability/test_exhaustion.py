@@ -20,9 +20,8 @@ MEASURED = """
 import json, os, resource, sys, threading, time
 import psutil
 from embedder import embed
-from embedder.encoders import choice
-from tests.embedder.conftest import PixelEncoder
-choice.open_encoder = lambda *_, **__: PixelEncoder()
+from tests.embedder.stand_in import PixelEncoder, replace_engines
+replace_engines(PixelEncoder().open)
 options = json.loads(sys.argv[3])
 if files := options.pop("descriptors", None):
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))

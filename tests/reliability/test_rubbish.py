@@ -27,9 +27,10 @@ from embedder.errors import ImageError
 from embedder.models.catalog import IMAGENET_PRESET
 from tests.cli import ROOT
 from tests.embedder import corpus
-from tests.embedder.conftest import PixelEncoder, UseEnvironment
+from tests.embedder.conftest import UseEnvironment
 from tests.embedder.pictures import encoded, jpeg, png, put
 from tests.embedder.pipeline.test_stages import failures
+from tests.embedder.stand_in import PixelEncoder
 from tests.parts import fault_proxy
 from tests.parts.fault_proxy import Fault, Request
 from tests.parts.s3 import S3

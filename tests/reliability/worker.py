@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 
 from embedder import cli
-from embedder.encoders import choice
 from embedder.records import Pixels, Vectors
 from embedder.sources import bucket
 from embedder.sources.fetchers import Fetchers
 from embedder.system import aws
-from tests.embedder.conftest import PixelEncoder
+from tests.embedder.stand_in import PixelEncoder, replace_engines
 
 
 def log(line: str) -> None:
@@ -43,7 +42,7 @@ class Encoder(PixelEncoder):
         return vectors
 
 
-def open_encoder(*_arguments: Any, **_options: Any) -> Encoder:
+def open_encoder(*_: Any) -> Encoder:
     log("load")
     time.sleep(float(os.environ.get("WORKER_LOAD", "0")))
     return Encoder()
@@ -74,7 +73,7 @@ class S3Reader(bucket.S3Reader):
 
 
 if __name__ == "__main__":
-    choice.open_encoder = open_encoder
+    replace_engines(open_encoder)
     aws.Patience = Patience  # type: ignore[misc]
     bucket.S3Reader = S3Reader  # type: ignore[misc]
     sys.exit(cli.main())

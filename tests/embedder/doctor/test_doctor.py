@@ -22,9 +22,10 @@ import requests
 
 from embedder.doctor import Check, Finding, disk, examine, machine, ok
 from tests.embedder.commands import command
-from tests.embedder.conftest import PixelEncoder, UseEnvironment
+from tests.embedder.conftest import UseEnvironment
 from tests.embedder.pictures import put
 from tests.embedder.sources.test_run import write_run
+from tests.embedder.stand_in import PixelEncoder
 from tests.embedder.stored import fill, stored
 from tests.parts.aws import Credentials
 from tests.parts.dynamodb import DynamoDB
@@ -156,8 +157,8 @@ class TestThisMachine:
         (tmp_path / "memory.max").write_text("max\n")
         assert machine.memory_limit(tmp_path)[1] == "in the machine"
         monkeypatch.setattr(machine, "memory_limit", lambda: (512 << 20, "in the container"))
-        assert machine.memory(None, 0).status == "warning"
-        assert machine.descriptors(1_000_000, 0).status == "warning"
+        assert machine.memory(None).status == "warning"
+        assert machine.descriptors(1_000_000).status == "warning"
         assert machine.shared_memory(tmp_path / "none").status == "warning"
 
 

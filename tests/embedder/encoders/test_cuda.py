@@ -3,43 +3,75 @@
 from __future__ import annotations
 
 import threading
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from embedder.encoders import choice, cuda
-from embedder.encoders.choice import LEAST_COSINE_ON_GPU, cosines
+from embedder.encoders import ENGINES, Arithmetic, Engine, Network
+from embedder.encoders.choice import open_encoder
 from embedder.encoders.cuda import CudaEncoder
-from embedder.encoders.prepared import golden_pictures
-from embedder.encoders.pytorch import NormalizedBackbone, reference_vectors
+from embedder.encoders.golden import golden_pictures
+from embedder.encoders.prepared import Prepared
+from embedder.encoders.proof import LEAST_COSINE_ON_GPU, cosines
+from embedder.encoders.pytorch import reference_vectors
 from embedder.errors import ConfigurationError
 from embedder.models.catalog import RESNET18
-from embedder.models.weights import Weights, find_weights
+from embedder.models.checkpoint import Checkpoint
+from embedder.records import Preprocessing
 
-MODEL = RESNET18
-PIXELS = golden_pictures(MODEL.preprocessing.crop)[:6]
+PIXELS = golden_pictures(RESNET18.preprocessing.crop)[:6]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @pytest.fixture(scope="module")
-def chosen(weights: Path) -> Weights:
-    return find_weights(str(weights), MODEL)
+def network(weights: Path) -> Checkpoint:
+    return Checkpoint.find(RESNET18, str(weights))
 
 
-def test_half_precision_keeps_the_references_vectors_whatever_the_batch(chosen: Weights) -> None:
-    expected = reference_vectors(MODEL, chosen, PIXELS)
-    encoder = CudaEncoder(MODEL, chosen, batch_size=4, device=DEVICE)
+def opened(network: Network, batch_size: int) -> CudaEncoder:
+    with Prepared.open(network) as prepared:
+        return CudaEncoder(prepared, "float16", batch_size, device=DEVICE)
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A network on whose device more than so many pictures are too many, as its library says it."""
+
+    most: int
+    name: str = "limited"
+    key: str = "limited"
+    dimension: int = 512
+    preprocessing: Preprocessing = RESNET18.preprocessing
+
+    def module(self) -> nn.Module:
+        most = self.most
+
+        class Full(nn.Linear):
+            def forward(self, images: torch.Tensor) -> torch.Tensor:
+                if len(images) > most:
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+                return super().forward(images.mean((2, 3)))
+
+        return Full(3, 512)
+
+
+def test_half_precision_keeps_the_references_vectors_whatever_the_batch(network: Checkpoint) -> None:
+    expected = reference_vectors(network, PIXELS)
+    encoder = opened(network, 4)
+    assert encoder.arithmetic == "float16"
     for count in (1, 4, 6):
         found = encoder.encode(PIXELS[:count])
         assert found.dtype == np.float32
         assert cosines(found, expected[:count]).min() > LEAST_COSINE_ON_GPU
 
 
-def test_lanes_at_work_at_once_do_not_mix_their_pictures(chosen: Weights) -> None:
-    encoder = CudaEncoder(MODEL, chosen, batch_size=2, device=DEVICE)
+def test_lanes_at_work_at_once_do_not_mix_their_pictures(network: Checkpoint) -> None:
+    encoder = opened(network, 2)
     alone = {number: encoder.encode(PIXELS[number : number + 2]) for number in range(5)}
     found: dict[int, np.ndarray] = {}
 
@@ -55,33 +87,32 @@ def test_lanes_at_work_at_once_do_not_mix_their_pictures(chosen: Weights) -> Non
         assert np.array_equal(found[number], vectors)
 
 
-def test_a_batch_that_does_not_fit_is_halved(
-    chosen: Weights, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A device on which three pictures are too many, as its library says it."""
-    forward = NormalizedBackbone.forward
-
-    def limited(self: NormalizedBackbone, images: torch.Tensor) -> torch.Tensor:
-        if len(images) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return forward(self, images)
-
-    monkeypatch.setattr(NormalizedBackbone, "forward", limited)
-    encoder = CudaEncoder(MODEL, chosen, batch_size=8, device=DEVICE)
+def test_a_batch_that_does_not_fit_is_halved(caplog: pytest.LogCaptureFixture) -> None:
+    encoder = opened(Limited(2), 8)
     assert encoder.batch_size == 2
     assert encoder.encode(PIXELS).shape == (6, 512)
     assert "going on with batches of 2" in caplog.text
 
 
-def test_when_one_picture_does_not_fit_nothing_does(chosen: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> torch.Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(NormalizedBackbone, "forward", full)
+def test_when_one_picture_does_not_fit_nothing_does() -> None:
     with pytest.raises(ConfigurationError, match="memory does not hold the model and one picture"):
-        CudaEncoder(MODEL, chosen, batch_size=2, device=DEVICE)
+        opened(Limited(0), 2)
 
 
+@pytest.fixture
+def only_the_gpu() -> Iterator[None]:
+    """Enter the GPU's engine as the only one, on whatever device there is."""
+    before = list(ENGINES)
+
+    def opens(prepared: Prepared, arithmetic: Arithmetic, batch_size: int | None) -> CudaEncoder:
+        return CudaEncoder(prepared, arithmetic, batch_size, device=DEVICE)
+
+    ENGINES[:] = [Engine(name="torch", opens=opens, arithmetics={"float16": frozenset(), "float32": frozenset()})]
+    yield
+    ENGINES[:] = before
+
+
+@pytest.mark.usefixtures("only_the_gpu")
 def test_weights_that_overflow_half_precision_are_computed_in_full(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -90,10 +121,10 @@ def test_weights_that_overflow_half_precision_are_computed_in_full(
     for name in ("bn1.weight", "bn1.bias", "layer1.0.bn2.weight", "layer1.0.bn2.bias"):
         state[name] *= 1e5
     torch.save(state, tmp_path / "loud.pth")
-    loud = find_weights(str(tmp_path / "loud.pth"), RESNET18)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(choice, "_on_cuda", lambda *_: True)
-    monkeypatch.setattr(cuda, "CudaEncoder", partial(CudaEncoder, device=DEVICE))
-    found = choice.open_encoder(RESNET18, loud, engine="auto", device="auto", batch_size=8).encode(PIXELS)
-    assert cosines(found, reference_vectors(RESNET18, loud, PIXELS)).min() > LEAST_COSINE_ON_GPU
-    assert "half precision is passed over" in caplog.text
+    loud = Checkpoint.find(RESNET18, str(tmp_path / "loud.pth"))
+    encoder = open_encoder(loud, batch_size=8)
+    assert encoder.arithmetic == "float32"
+    found = encoder.encode(PIXELS)
+    assert cosines(found, reference_vectors(loud, PIXELS)).min() > LEAST_COSINE_ON_GPU
+    assert "torch float16 is passed over" in caplog.text

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from embedder.encoders import Encoder
+from embedder.encoders import ENGINES, Arithmetic, Encoder
 from embedder.encoders.choice import installed_engines, open_encoder
+from embedder.encoders.prepared import Prepared
 from embedder.errors import ConfigurationError
 from embedder.models.catalog import RESNET18
-from embedder.models.weights import find_weights
+from embedder.models.checkpoint import Checkpoint
 from tests.embedder import reference
 from tests.photographs import variation
 
@@ -21,8 +22,8 @@ MODEL = RESNET18
 
 @pytest.fixture(scope="module", params=installed_engines())
 def engine(request: pytest.FixtureRequest) -> Encoder:
-    weights: Path = request.getfixturevalue("weights")
-    return open_encoder(MODEL, find_weights(str(weights), MODEL), engine=request.param, device="cpu")
+    network = Checkpoint.find(MODEL, str(request.getfixturevalue("weights")))
+    return open_encoder(network, engine=request.param, device="cpu", precision="full")
 
 
 @pytest.fixture(scope="module")
@@ -68,19 +69,33 @@ def test_the_pixels_are_left_as_they_were(engine: Encoder, pixels: np.ndarray) -
 
 def test_what_it_says_of_itself(engine: Encoder) -> None:
     assert engine.engine in installed_engines()
-    assert (engine.device, engine.dimension) == ("cpu", 512)
+    assert (engine.device, engine.arithmetic, engine.dimension) == ("cpu", "float32", 512)
     assert engine.batch_size >= 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 def test_a_device_that_is_not_there_is_refused(weights: Path) -> None:
     with pytest.raises(ConfigurationError, match="--device cuda: torch finds no CUDA device"):
-        open_encoder(MODEL, find_weights(str(weights), MODEL), engine="torch", device="cuda")
+        open_encoder(Checkpoint.find(MODEL, str(weights)), engine="torch", device="cuda")
 
 
-def test_half_precision_keeps_the_direction_and_is_never_taken_unasked(pixels: np.ndarray, weights: Path) -> None:
-    half = open_encoder(MODEL, find_weights(str(weights), MODEL), engine="openvino-half", device="cpu")
-    assert half.engine == "openvino-half"
+HALVES = [
+    (engine.name, arithmetic)
+    for engine in ENGINES
+    if engine.device == "cpu" and engine.installed
+    for arithmetic in engine.arithmetics
+    if arithmetic.startswith("bfloat16")
+]
+
+
+@pytest.mark.parametrize(("name", "arithmetic"), HALVES)
+def test_half_precision_keeps_the_direction(
+    name: str, arithmetic: Arithmetic, pixels: np.ndarray, plain_weights: Path
+) -> None:
+    """On every processor: one without instructions for it computes the same numbers, only more slowly."""
+    engine = next(each for each in ENGINES if each.name == name and each.device == "cpu")
+    with Prepared.open(Checkpoint.find(MODEL, str(plain_weights))) as prepared:
+        half = engine.open(prepared, arithmetic, None)
+    assert half.arithmetic == arithmetic
     for row, picture in zip(half.encode(pixels), pixels, strict=True):
-        assert reference.cosine(row, expected(picture, weights)) > 0.9999
-    assert half.engine not in installed_engines()
+        assert reference.cosine(row, expected(picture, plain_weights)) > 0.9999

@@ -10,11 +10,10 @@ import pytest
 from embedder.encoders.prepared import Prepared
 from embedder.errors import ConfigurationError
 from embedder.models.catalog import find_model
-from embedder.models.weights import RANDOM, find_weights
+from embedder.models.checkpoint import Checkpoint
 from tests.embedder.limits import longest_file
 
-MODEL = find_model("resnet18")
-WEIGHTS = find_weights(RANDOM, MODEL)
+NETWORK = Checkpoint.find(find_model("resnet18"), "random")
 
 
 def write(path: Path) -> None:
@@ -31,21 +30,21 @@ def refuse(path: Path) -> None:
 
 def test_what_is_made_is_found_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with Prepared.open(MODEL, WEIGHTS) as prepared:
+    with Prepared.open(NETWORK) as prepared:
         assert prepared.find("it") is None
         path = prepared.file("it", write)
         assert prepared.keeps
     assert tmp_path in path.parents
-    with Prepared.open(MODEL, WEIGHTS) as prepared:
+    with Prepared.open(NETWORK) as prepared:
         assert prepared.file("it", refuse) == prepared.find("it") == path
 
 
 def test_a_cache_that_cannot_be_written_is_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with Prepared.open(MODEL, WEIGHTS) as prepared:
+    with Prepared.open(NETWORK) as prepared:
         kept = prepared.file("it", write)
     monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
-    with Prepared.open(MODEL, WEIGHTS) as prepared:
+    with Prepared.open(NETWORK) as prepared:
         assert prepared.file("it", refuse) == kept
         passing = prepared.file("other", write)
         assert passing.exists()
@@ -55,7 +54,7 @@ def test_a_cache_that_cannot_be_written_is_still_read(tmp_path: Path, monkeypatc
 
 def test_a_cache_without_room_is_left_for_a_passing_folder(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk))
-    with Prepared.open(MODEL, WEIGHTS) as prepared:
+    with Prepared.open(NETWORK) as prepared:
         small = prepared.file("small", write)
 
         def write_two(path: Path) -> None:
@@ -76,5 +75,5 @@ def test_nowhere_to_write_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setattr(tempfile, "tempdir", None)
     said = "no folder .* can be written, and resnet18, whose cache cannot be written, needs one; .*--tmpfs /tmp"
-    with longest_file(0), Prepared.open(MODEL, WEIGHTS) as prepared, pytest.raises(ConfigurationError, match=said):
+    with longest_file(0), Prepared.open(NETWORK) as prepared, pytest.raises(ConfigurationError, match=said):
         prepared.file("it", write)

@@ -18,12 +18,12 @@ from torchvision.models import densenet, get_model_weights
 
 from embedder import embed, read
 from embedder.encoders.choice import installed_engines, open_encoder
-from embedder.encoders.prepared import golden_pictures
+from embedder.encoders.golden import golden_pictures
 from embedder.encoders.pytorch import reference_vectors
 from embedder.errors import ConfigurationError
-from embedder.models import backbones
+from embedder.models import torchvision as family
 from embedder.models.catalog import find_model
-from embedder.models.weights import find_weights
+from embedder.models.checkpoint import Checkpoint
 from tests.embedder import reference
 from tests.photographs import COLOURFUL, folder, variation
 from tests.seeded_backbones import architecture, write_backbone
@@ -105,7 +105,7 @@ def classifier_inputs(name: str, weights: Path, images: torch.Tensor) -> np.ndar
 
 def check_family(name: str, weights: Path, images: Path, store: Path) -> None:
     report = embed(images, store, model=name, weights=weights, device="cpu", engine="torch")
-    digest = find_weights(str(weights), find_model(name)).digest
+    digest = Checkpoint.find(find_model(name), str(weights)).weights.digest
     assert (report.embedded, report.fingerprint) == (3, f"{name}/{digest}/pre1/float32")
     preset = get_model_weights(name).DEFAULT.transforms()
     ids, vectors = read(str(store))
@@ -133,15 +133,14 @@ def test_a_vector_is_what_goes_into_the_classifier_of_more(
 
 
 def check_engine(name: str, engine: str, weights: Path) -> None:
-    model = find_model(name)
-    found = find_weights(str(weights), model)
+    checkpoint = Checkpoint.find(find_model(name), str(weights))
     if engine == "mnn" and name in REFUSED_BY_MNN:
-        with pytest.raises(ConfigurationError, match="the engine mnn does not agree with torch"):
-            open_encoder(model, found, engine=engine, device="cpu")
+        with pytest.raises(ConfigurationError, match="the engine mnn in float32 does not agree with torch"):
+            open_encoder(checkpoint, engine=engine, device="cpu", precision="full")
         return
-    pixels = golden_pictures(model.preprocessing.crop)[:2]
-    expected = reference_vectors(model, found, pixels)
-    vectors = open_encoder(model, found, engine=engine, device="cpu").encode(pixels)
+    pixels = golden_pictures(checkpoint.preprocessing.crop)[:2]
+    expected = reference_vectors(checkpoint, pixels)
+    vectors = open_encoder(checkpoint, engine=engine, device="cpu", precision="full").encode(pixels)
     for one, other in zip(vectors, expected, strict=True):
         cosine, error = reference.cosine(one, other), reference.relative_error(one, other)
         print(f"{name} with {engine}: cosine {cosine:.7f}, relative error {error:.1e}")
@@ -163,7 +162,7 @@ def test_fast_engines_serve_every_family_or_say_that_they_do_not(name: str, engi
 
 @pytest.mark.slow
 def test_every_model_of_torchvision_gives_vectors() -> None:
-    names = backbones.names()
+    names = family.names()
     assert len(names) >= 80
     for name in names:
         model = find_model(name)
@@ -171,15 +170,14 @@ def test_every_model_of_torchvision_gives_vectors() -> None:
         side = model.preprocessing.crop
         assert 224 <= side <= model.preprocessing.resize
         with torch.inference_mode():
-            assert backbones.build(name).module(torch.zeros(1, 3, side, side)).shape == (1, model.dimension)
+            assert family.build(find_model(name)).module(torch.zeros(1, 3, side, side)).shape == (1, model.dimension)
 
 
 class TestStateDicts:
     """Files as people have them: another classifier, none, older names, no versions."""
 
     def vectors(self, name: str, weights: Path) -> np.ndarray:
-        model = find_model(name)
-        return reference_vectors(model, find_weights(str(weights), model), golden_pictures(224)[:1])
+        return reference_vectors(Checkpoint.find(find_model(name), str(weights)), golden_pictures(224)[:1])
 
     @pytest.mark.parametrize("name", ["mobilenet_v3_small", "squeezenet1_1", "mnasnet0_5"])
     def test_the_classifier_is_not_looked_at(self, name: str, seeded: Make, tmp_path: Path) -> None:
@@ -195,11 +193,11 @@ class TestStateDicts:
             assert np.array_equal(self.vectors(name, path), expected)
 
     def test_a_transformers_other_head_may_have_any_form(self) -> None:
-        backbone = backbones.build("vit_b_32")
+        backbone = family.build(find_model("vit_b_32"))
         state = OrderedDict(backbone.module.state_dict())
-        backbones.load(backbone, {**state, "heads.weight": torch.zeros(3, 768), "heads.0.bias": torch.zeros(3)})
+        backbone.load({**state, "heads.weight": torch.zeros(3, 768), "heads.0.bias": torch.zeros(3)})
         with pytest.raises(ValueError, match=r"the file has the unknown extra\.weight"):
-            backbones.load(backbone, {**state, "extra.weight": torch.zeros(1)})
+            backbone.load({**state, "extra.weight": torch.zeros(1)})
 
     def test_branches_that_only_training_uses_may_be_missing(self, seeded: Make, tmp_path: Path) -> None:
         state = torch.load(seeded("googlenet"), weights_only=True)
@@ -223,16 +221,16 @@ class TestStateDicts:
             def get_state_dict(self, **_options: Any) -> dict[str, torch.Tensor]:
                 return dict(old)
 
-        theirs, ours = architecture("densenet121"), backbones.build("densenet121")
+        theirs, ours = architecture("densenet121"), family.build(find_model("densenet121"))
         densenet._load_state_dict(theirs, Published(), progress=False)
-        backbones.load(ours, old)
+        ours.load(old)
         expected = theirs.state_dict()
         for part, value in ours.module.state_dict().items():
             assert part.endswith("num_batches_tracked") or torch.equal(value, expected[part]), part
 
     @pytest.mark.parametrize("versioned", [True, False])
     def test_names_from_before_transformers_were_renamed_are_read(self, versioned: bool) -> None:
-        backbone = backbones.build("vit_b_32")
+        backbone = family.build(find_model("vit_b_32"))
         state = architecture("vit_b_32").state_dict()
         old = OrderedDict(
             (part.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."), value)
@@ -241,7 +239,7 @@ class TestStateDicts:
         assert "encoder.layers.encoder_layer_0.mlp.linear_2.bias" in old
         if versioned:
             old._metadata = {part: {"version": 1} for part in state._metadata}  # type: ignore[attr-defined]
-        backbones.load(backbone, old)
+        backbone.load(old)
         part = "encoder.layers.encoder_layer_3.mlp.3.weight"
         assert torch.equal(backbone.module.state_dict()[part], state[part])
 
@@ -256,12 +254,12 @@ class TestStateDicts:
 
 def test_googles_two_normalise_as_their_published_weights_want_it() -> None:
     for name in ("googlenet", "inception_v3"):
-        assert vars(backbones.build(name).module)["transform_input"] is True
+        assert vars(family.build(find_model(name)).module)["transform_input"] is True
 
 
 def test_random_weights_are_always_the_same_and_leave_chance_alone() -> None:
     before = torch.get_rng_state()
-    first, second = (backbones.build("squeezenet1_1").module for _ in range(2))
+    first, second = (family.build(find_model("squeezenet1_1")).module for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert isinstance(first, nn.Module)

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from embedder.errors import ConfigurationError
-from embedder.models import catalog
-from embedder.models.catalog import RESNET18, Preprocessing, find_model, fingerprint
-from embedder.models.weights import find_weights
+from embedder.models import torchvision as family
+from embedder.models.catalog import RESNET18, find_model
+from embedder.models.checkpoint import Checkpoint
+from embedder.records import Preprocessing
 from tests.embedder.commands import imported
 from tests.embedder.pictures import put
 
 
 def test_the_default_is_what_torchvision_says() -> None:
-    assert catalog._ask_torchvision("resnet18") == RESNET18
+    assert family.find("resnet18") == RESNET18
 
 
 def test_preprocessing_is_that_of_the_published_weights() -> None:
@@ -33,9 +34,8 @@ def test_preprocessing_is_that_of_the_published_weights() -> None:
 
 def test_published_weights_are_named_by_eight_digits_of_their_digest() -> None:
     for name, digest in (("resnet50", "11ad3fa6"), ("mnasnet0_5", "3ffadce6")):
-        model = find_model(name)
-        found = find_weights("default", model).digest
-        assert fingerprint(model, found, "float32", normalize=False) == f"{name}/{digest}/pre1/float32"
+        checkpoint = Checkpoint.find(find_model(name), "default")
+        assert str(checkpoint.fingerprint("float32", normalize=False)) == f"{name}/{digest}/pre1/float32"
     assert find_model("mnasnet0_5").digest == "3ffadce67e"
 
 
@@ -62,11 +62,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "embedder" / "models"
 
 
-def test_torchvision_is_asked_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_torchvision_said_is_kept(cache: Path) -> None:
     first = find_model("squeezenet1_1")
-    assert [path.name.split("-")[0] for path in cache.iterdir()] == ["squeezenet1_1"]
-    monkeypatch.setattr(catalog, "_ask_torchvision", pytest.fail)
-    assert find_model("squeezenet1_1") == first
+    (note,) = cache.iterdir()
+    assert note.name.startswith("squeezenet1_1-torchvision-")
+    note.write_text(note.read_text().replace('"dimension": 512', '"dimension": 513'))
+    assert find_model("squeezenet1_1").dimension == first.dimension + 1
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"preprocessing": {}}', '{"preprocessing": 3}'])

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from embedder import embed, read
 from embedder.errors import ConfigurationError
 from embedder.models import weights
-from embedder.models.catalog import RESNET18, fingerprint
+from embedder.models.catalog import RESNET18
+from embedder.models.checkpoint import Checkpoint
 from embedder.models.weights import find_weights, load_state_dict, published_file, sha256
 from embedder.records import Vectors
 from tests.embedder.pictures import put
@@ -138,8 +139,14 @@ def test_fingerprints_name_what_makes_a_vector(weights: Path) -> None:
     digest = sha256(weights)[:8]
     assert find_weights(str(weights), MODEL).digest == digest
     assert find_weights("default", MODEL).digest == "f37072fd"
-    assert fingerprint(MODEL, digest, "float32", normalize=False) == f"resnet18/{digest}/pre1/float32"
-    assert fingerprint(MODEL, "f37072fd", "float16", normalize=True) == "resnet18/f37072fd/pre1/float16/normalized"
+    assert (
+        str(Checkpoint.find(MODEL, str(weights)).fingerprint("float32", normalize=False))
+        == f"resnet18/{digest}/pre1/float32"
+    )
+    assert (
+        str(Checkpoint.find(MODEL, "default").fingerprint("float16", normalize=True))
+        == "resnet18/f37072fd/pre1/float16/normalized"
+    )
     assert load_state_dict(find_weights("random", MODEL), MODEL) is None
 
 

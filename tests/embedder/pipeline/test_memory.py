@@ -19,9 +19,8 @@ WITHOUT_MODEL = """
 import sys
 from tests.embedder.limits import peak_megabytes
 from embedder import embed
-from embedder.encoders import choice
-from tests.embedder.conftest import PixelEncoder
-choice.open_encoder = lambda *_, **__: PixelEncoder()
+from tests.embedder.stand_in import PixelEncoder, replace_engines
+replace_engines(PixelEncoder().open)
 report = embed(sys.argv[1], sys.argv[2], weights="random")
 assert report.embedded == report.images == int(sys.argv[3]), report
 print(peak_megabytes())

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from embedder import embed
-from embedder.config import RunOptions
 from embedder.errors import ConfigurationError
 from embedder.pipeline.pruning import prune
 from embedder.pipeline.stopping import Stop
-from embedder.sources import Collection, open_source
-from tests.embedder.conftest import PixelEncoder
+from embedder.sources import Collection, Selection, open_source
 from tests.embedder.pictures import jpeg, put
+from tests.embedder.stand_in import PixelEncoder
 from tests.embedder.stored import contents, fill, many, opened, stored
 from tests.parts.s3 import S3
 
@@ -106,7 +105,7 @@ def test_nothing_is_deleted_once_the_run_is_to_stop(folder: Path, store_name: st
     fill(store_name, [stored("gone", source=f"{folder.as_uri()}/gone.jpg")])
     stop = Stop()
     stop.by_signal(15)
-    source = open_source(str(folder), RunOptions(), stopping=threading.Event())
+    source = open_source(str(folder), Selection(), stopping=threading.Event())
     assert isinstance(source, Collection)
     with opened(store_name) as store:
         assert prune(source, store, stop) == 0

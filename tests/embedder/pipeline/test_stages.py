@@ -17,9 +17,9 @@ from embedder import Report, embed, read
 from embedder.decoding.decoder import Decoder
 from embedder.errors import ConfigurationError
 from embedder.models.catalog import IMAGENET_PRESET
-from tests.embedder.conftest import PixelEncoder
 from tests.embedder.decoding.test_decoder import bomb
 from tests.embedder.pictures import encoded, jpeg, picture, put
+from tests.embedder.stand_in import PixelEncoder
 from tests.embedder.stored import contents, fill, stored
 from tests.parts.s3 import S3
 

@@ -10,8 +10,8 @@ import pytest
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
-from embedder.config import RunOptions
 from embedder.errors import ConfigurationError, ImageError, TransientError
+from embedder.sources import Selection
 from embedder.sources.bucket import PrefixSource, S3Reader, split_uri
 from embedder.system import aws
 from tests.embedder.conftest import UseEnvironment
@@ -87,7 +87,7 @@ def test_a_listing_is_lazy_and_complete(moto_bucket: S3) -> None:
     reader = S3Reader(threading.Event())
     calls: list[Any] = []
     reader.client.meta.events.register("before-call.s3.ListObjectsV2", lambda **_: calls.append(1))
-    found = PrefixSource(reader, moto_bucket.bucket, "many/", RunOptions())
+    found = PrefixSource(reader, moto_bucket.bucket, "many/", Selection())
     listing = found.references()
     first = next(listing)
     assert len(calls) == 1

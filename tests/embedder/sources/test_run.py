@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from embedder import exit_codes
-from embedder.config import shard_index
+from embedder.config import Layer, shard_index
 from embedder.errors import ConfigurationError, TransientError
-from embedder.pipeline import session
 from embedder.pipeline.report import Report
+from embedder.pipeline.session import embed, open_session
 from embedder.sources.bucket import S3Reader
 from embedder.stores import open_store
 from submitter.manifest import Entry, Run, RunLocation
-from tests.embedder.conftest import PixelEncoder
 from tests.embedder.pictures import jpeg
+from tests.embedder.stand_in import PixelEncoder
 from tests.embedder.stored import contents
 from tests.parts.s3 import S3
 
@@ -37,7 +37,9 @@ class Submitted:
     def work(self, shard: int = 0, *, store: str | None = None, **options: Any) -> Report:
         """Run a worker in this process."""
         self.requests.clear()
-        return session.run(self.location.uri, store or self.store, [{"weights": "random", **options}], shard=shard)
+        return open_session(
+            self.location.uri, store or self.store, Layer(values={"weights": "random", **options}), shard=shard
+        ).run()
 
     def report(self, shard: int) -> dict[str, Any] | None:
         key = self.location.report_key(shard)
@@ -235,7 +237,7 @@ def test_what_needs_all_images_is_refused_for_a_part_of_them(submitted: Submitte
 
 @pytest.mark.usefixtures("table")
 def test_the_runs_table_is_the_store_unless_one_is_named(submitted: Submitted) -> None:
-    report = session.run(submitted.location.uri, None, [{"weights": "random"}], shard=0)
+    report = open_session(submitted.location.uri, None, Layer(values={"weights": "random"}), shard=0).run()
     assert report.store == "dynamodb://vectors"
     store = open_store("dynamodb://vectors")
     assert sorted(each for block in store.blocks() for each in block.image_ids) == list(SHARDS[0])
@@ -274,7 +276,7 @@ def test_a_report_that_cannot_be_read_counts_as_none(submitted: Submitted, text:
 
 
 def test_a_prefix_without_a_run_is_a_prefix(submitted: Submitted) -> None:
-    report = session.run(submitted.s3.uri("images/"), submitted.store, [{"weights": "random"}])
+    report = embed(submitted.s3.uri("images/"), submitted.store, weights="random")
     assert (report.embedded, report.source) == (5, submitted.s3.uri("images/"))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from embedder import embed
 from tests.embedder.commands import command
-from tests.embedder.conftest import PixelEncoder
+from tests.embedder.stand_in import PixelEncoder
 from tests.embedder.stored import fill, stored
 from tests.parts.s3 import S3
 

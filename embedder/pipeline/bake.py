@@ -13,7 +13,8 @@ from embedder import exit_codes
 from embedder.encoders.choice import open_encoder
 from embedder.errors import EmbedderError
 from embedder.models.catalog import RESNET18, find_model
-from embedder.models.weights import DEFAULT, find_weights, published_file
+from embedder.models.checkpoint import Checkpoint
+from embedder.models.weights import DEFAULT, published_file
 
 ENGINE = "mnn"
 """Of the default model, by name: with `auto` an image in which it does not work would be built, and be half as fast.
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
         model = find_model(name)
         if choice == DEFAULT:
             published_file(model)
-        encoder = open_encoder(model, find_weights(choice, model), engine=engine, device="cpu")
+        encoder = open_encoder(Checkpoint.find(model, choice), engine=engine, device="cpu", precision="full")
     except EmbedderError as error:
         print(f"baking: {error}", file=sys.stderr)
         return exit_codes.of_error(error)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from embedder import exit_codes
-from embedder.encoders import bake
+from embedder.pipeline import bake
 
 SMALL = "shufflenet_v2_x0_5"
 

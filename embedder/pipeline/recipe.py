@@ -1,0 +1,72 @@
+"""How a run makes its vectors: a model with its weights, or an encoder that the caller has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from embedder.config import RunOptions
+from embedder.encoders import Encoder
+from embedder.encoders.choice import check_engine, open_encoder
+from embedder.encoders.own import Adapter, OwnEncoder
+from embedder.models.catalog import find_model
+from embedder.models.checkpoint import Checkpoint
+from embedder.records import PREPROCESSING_VERSION, Fingerprint, Preprocessing
+
+OWN = "own"
+"""Stands for the digest of the weights in the fingerprint of a caller's encoder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How vectors are made, before anything is loaded."""
+
+    fingerprint: Fingerprint
+    dimension: int
+    preprocessing: Preprocessing
+    open_encoder: Callable[[], Encoder]
+
+
+def recipe(options: RunOptions, own: OwnEncoder | None) -> Recipe:
+    """Decide how a run makes its vectors.
+
+    Args:
+        own: the caller's encoder, which then takes the place of `--model`, `--weights`, `--engine` and `--precision`.
+
+    Raises:
+        ConfigurationError: there is no such model, no such engine, or no such file of weights.
+    """
+    return _with_model(options) if own is None else _with_encoder(options, own)
+
+
+def _with_model(options: RunOptions) -> Recipe:
+    check_engine(options.engine)
+    checkpoint = Checkpoint.find(find_model(options.model), options.weights)
+    return Recipe(
+        fingerprint=checkpoint.fingerprint(options.dtype, normalize=options.normalize),
+        dimension=checkpoint.dimension,
+        preprocessing=checkpoint.preprocessing,
+        open_encoder=lambda: open_encoder(
+            checkpoint,
+            engine=options.engine,
+            device=options.device,
+            precision=options.precision,
+            batch_size=options.batch_size,
+        ),
+    )
+
+
+def _with_encoder(options: RunOptions, own: OwnEncoder) -> Recipe:
+    adapter = Adapter(own, options.batch_size)
+    return Recipe(
+        fingerprint=Fingerprint(
+            model=own.name,
+            digest=OWN,
+            preprocessing=PREPROCESSING_VERSION,
+            data_type=options.dtype,
+            normalized=options.normalize,
+        ),
+        dimension=adapter.dimension,
+        preprocessing=own.preprocessing,
+        open_encoder=lambda: adapter,
+    )
