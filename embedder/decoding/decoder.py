@@ -122,7 +122,8 @@ class Decoder:
                 return replace(found, notices=mended.notices + found.notices)
         if self.damaged:
             with suppress(ImageError):
-                return self._open(mended.data if mended else data, partial=True)
+                rest = self._open(mended.data if mended else mending.remains(data), partial=True)
+                return replace(rest, notices=("Damaged",))
         return None
 
     def _open(self, data: bytes, *, partial: bool = False) -> Decoded:
@@ -225,7 +226,7 @@ def _loaded(image: Image.Image, data: bytes, *, partial: bool) -> tuple[Image.Im
     if partial:
         if not np.asarray(image).any():  # decoders write whole rows, on black
             raise ImageError("Corrupt", "not one row of it can be decoded")
-        return image, ("Damaged",)
+        return image, ()
     if image.format == "PNG":
         if not png.has_every_row(data, image):
             raise ImageError("Corrupt", "the PNG is damaged or cut off: its data ends before its last row")

@@ -80,7 +80,7 @@ def _tolerated(data: bytes, warning: str, *, partial: bool) -> tuple[str, ...]:
     if found is not None and bytes(int(found[1])) + segments.EOI in data:
         return ("Padding",)
     if partial and _has_first_rows(data):
-        return ("Damaged",)
+        return ()
     raise refusals.unreadable(data, OSError(warning))
 
 

@@ -23,6 +23,11 @@ def mended(data: bytes) -> Mended | None:
     return next((mend(data) for start, mend in MENDERS.items() if data.startswith(start)), None)
 
 
+def remains(data: bytes) -> bytes:
+    """Return a file whose data is missing or damaged in a form that its decoder gets through."""
+    return segments.remains(data) if data.startswith(segments.SOI) else data
+
+
 @contextmanager
 def truncated_images(wanted: bool) -> Iterator[None]:
     """Let Pillow keep the rows that it has decoded when data is missing or damaged, while the block lasts.

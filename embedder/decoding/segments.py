@@ -66,6 +66,8 @@ class Structure:
     """The bodies of all scans' segments."""
     ended: bool
     """Whether there is an end marker."""
+    cut: int | None
+    """Where a segment behind the header begins that the file's end cuts off."""
     height: int | None
     """What stands in a segment behind the first scan (DNL), for a frame that says 0."""
 
@@ -86,15 +88,19 @@ def mended(data: bytes) -> Mended | None:
         return None
     if not structure.ended and not _is_complete(frame, structure.scans):
         return None
-    header = [_needed(segment, structure.height) for segment in structure.header]
-    rest = data[structure.header[-1].end :]
-    file = b"".join([SOI, *header, rest, b"" if structure.ended else EOI])
+    file = _written(data, structure, structure.height)
     notices = ["BadSegment"] if structure.damaged else []
     if not structure.ended:
         notices.append("NoEndMarker")
     if not notices and stated:
         notices = ["BadSegment"]  # nothing is out of place: what is left out could not be read
     return Mended(data=file, notices=tuple(notices))
+
+
+def remains(data: bytes) -> bytes:
+    """Return the file up to the segment that its end cuts off, if it does, with an end marker."""
+    structure = structure_of(data)
+    return _written(data, structure, structure.height) if structure else data
 
 
 def first_rows(data: bytes) -> bytes | None:
@@ -104,8 +110,14 @@ def first_rows(data: bytes) -> bytes | None:
     if structure is None or frame is None:
         return None
     blocks = max((factors & 15 for factors in frame.body[7::3]), default=1)
-    header = [_needed(segment, 8 * blocks, always=True) for segment in structure.header]
-    return b"".join([SOI, *header, data[structure.header[-1].end :], EOI])
+    return _written(data, structure, 8 * blocks, always=True)
+
+
+def _written(data: bytes, structure: Structure, height: int | None, *, always: bool = False) -> bytes:
+    """The file as libjpeg needs it, with a height for a frame that says 0, or for any."""
+    header = [_needed(segment, height, always=always) for segment in structure.header]
+    rest = data[structure.header[-1].end : structure.cut]
+    return b"".join([SOI, *header, rest, b"" if structure.ended else EOI])
 
 
 def structure_of(data: bytes) -> Structure | None:
@@ -118,7 +130,7 @@ def structure_of(data: bytes) -> Structure | None:
             header.append(found)
     if not header or header[-1].marker != SOS:
         return None
-    scans, ended, height = [header[-1].body], False, None
+    scans, ended, cut, height = [header[-1].body], False, None, None
     at = header[-1].end
     while match := END_OF_SCAN.search(data, at):
         marker = data[match.end() - 1]
@@ -126,6 +138,9 @@ def structure_of(data: bytes) -> Structure | None:
             ended = True
             break
         segment = _segment(data, match.start())
+        if segment is None and marker in PICTURE:
+            cut = match.start()
+            break
         if segment is None:
             at = match.end()
             continue
@@ -134,7 +149,7 @@ def structure_of(data: bytes) -> Structure | None:
         elif marker == DNL and len(scans) == 1 and len(segment.body) == 2:
             height = int.from_bytes(segment.body)
         at = segment.end
-    return Structure(header=header, damaged=damaged, scans=scans, ended=ended, height=height)
+    return Structure(header=header, damaged=damaged, scans=scans, ended=ended, cut=cut, height=height)
 
 
 def _header(data: bytes) -> Iterator[Segment | None]:

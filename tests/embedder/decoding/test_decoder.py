@@ -234,6 +234,18 @@ def small_files() -> dict[str, bytes]:
 SMALL = small_files()
 
 
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP"])
+def test_what_is_left_of_a_damaged_one(kind: str) -> None:
+    whole = TRUNCATED[kind]()
+    decoder = Decoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS, damaged=True)
+    found, expected = decoder.decode(whole[: len(whole) * 7 // 10]), decoder.decode(whole)
+    assert (found.notices, expected.notices) == (("Damaged",), ())
+    rows = slice(-40, None) if kind == "BMP" else slice(40)  # a BMP begins with its last row
+    assert np.array_equal(found.pixels[rows], expected.pixels[rows])
+    with pytest.raises(ImageError):
+        decoder.decode(whole[:60])
+
+
 def test_what_is_known_of_the_file_comes_along() -> None:
     lying = Image.Exif()
     lying[corpus.ORIENTATION] = 6

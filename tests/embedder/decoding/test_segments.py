@@ -199,9 +199,11 @@ def test_what_is_left_of_a_damaged_one(kind: str) -> None:
 
 def test_what_is_left_of_a_progressive_one_is_all_of_it_less_sharp() -> None:
     whole = encoded(corpus.photo(3), "JPEG", quality=88, progressive=True)
-    found = decode(whole[: len(whole) * 2 // 3], damaged=True)
-    assert found.notices == ("Damaged",)
-    assert np.abs(found.pixels.astype(int) - decode(whole).pixels).mean() < 20
+    tables = [match.start() for match in re.finditer(rb"\xff[\xc4\xda]\0", whole)]
+    for length in (len(whole) * 2 // 3, *(at + beyond for at in tables[-4:] for beyond in (1, 3, 7))):
+        found = decode(whole[:length], damaged=True)
+        assert found.notices == ("Damaged",)
+        assert np.abs(found.pixels.astype(int) - decode(whole).pixels).mean() < 20
 
 
 def test_less_than_a_row_is_nothing() -> None:
