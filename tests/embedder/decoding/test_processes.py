@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from embedder.errors import ImageError
 from embedder.models.catalog import IMAGENET_PRESET
 from embedder.records import Pixels
 from embedder.system.threads import Budget
+from tests.embedder import corpus
 
 SABOTAGED = """
 import json, os, signal, sys, time
@@ -49,7 +51,7 @@ def photo(side: int = 300, seed: int = 5) -> bytes:
 
 
 def expected(data: bytes) -> Pixels:
-    return Decoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS).decode(data)
+    return Decoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS).decode(data).pixels
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def decoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[IsolatedDecoder]:
 
 
 def test_the_pixels_are_the_decoders(decoder: IsolatedDecoder) -> None:
-    assert (decoder.decode(photo()) == expected(photo())).all()
+    assert (decoder.decode(photo()).pixels == expected(photo())).all()
 
 
 def test_a_crash_is_that_images_failure_and_the_next_is_decoded(decoder: IsolatedDecoder) -> None:
@@ -73,7 +75,7 @@ def test_a_crash_is_that_images_failure_and_the_next_is_decoded(decoder: Isolate
         with pytest.raises(ImageError, match="SIGSEGV") as caught:
             decoder.decode(b"crash")
         assert caught.value.error == "Crashed"
-        assert decoder.decode(photo()).shape == (224, 224, 3)
+        assert decoder.decode(photo()).pixels.shape == (224, 224, 3)
 
 
 def test_who_is_killed_for_want_of_memory_is_tried_again_alone(
@@ -89,12 +91,12 @@ def test_who_is_killed_for_want_of_memory_is_tried_again_alone(
             yield
 
     monkeypatch.setattr(decoder, "reserve", noted)
-    assert (decoder.decode(f"kill {tmp_path / 'once'}".encode()) == expected(photo(30))).all()
+    assert (decoder.decode(f"kill {tmp_path / 'once'}".encode()).pixels == expected(photo(30))).all()
     assert held == [processes.ALL_MEMORY]
     with pytest.raises(ImageError, match="killed twice") as caught:
         decoder.decode(b"kill")
     assert (caught.value.error, caught.value.transient) == ("Crashed", False)
-    assert (decoder.decode(photo()) == expected(photo())).all()
+    assert (decoder.decode(photo()).pixels == expected(photo())).all()
 
 
 def test_crashes_beside_each_other_harm_no_neighbour(decoder: IsolatedDecoder, tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_crashes_beside_each_other_harm_no_neighbour(decoder: IsolatedDecoder, t
 
     def outcome(data: bytes) -> str:
         try:
-            found = decoder.decode(data)
+            found = decoder.decode(data).pixels
         except ImageError as error:
             return error.error
         wanted = good[data] if data in good else expected(photo(30))
@@ -135,7 +137,7 @@ def test_a_hang_ends(decoder: IsolatedDecoder, monkeypatch: pytest.MonkeyPatch) 
         decoder.decode(b"hang")
     assert caught.value.error == "TooSlow"
     monkeypatch.setattr(processes, "DECODE_SECONDS", 60.0)
-    assert decoder.decode(photo()).shape == (224, 224, 3)
+    assert decoder.decode(photo()).pixels.shape == (224, 224, 3)
 
 
 def test_a_bad_image_keeps_its_own_error(decoder: IsolatedDecoder) -> None:
@@ -157,6 +159,49 @@ def test_a_large_image_asks_before_it_takes_memory() -> None:
         assert asked == []
         opened.decode(photo(3000))
         assert asked == [3000 * 3050 * 12]
+    finally:
+        opened.close()
+
+
+def test_what_is_known_of_the_file_comes_along(decoder: IsolatedDecoder) -> None:
+    found = decoder.decode(photo()[:-12])
+    assert (found.width, found.height, found.format, found.notices) == (350, 300, "PNG", ("NoEndMarker",))
+    assert np.array_equal(found.pixels, expected(photo()))
+
+
+def test_a_large_file_that_is_mended_asks_for_memory_twice_and_holds_it_once() -> None:
+    held: list[int] = []
+    most: list[int] = []
+
+    @contextmanager
+    def reserve(wanted: int) -> Iterator[None]:
+        held.append(wanted)
+        most.append(sum(held))
+        yield
+        held.remove(wanted)
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (3000, 3000), "red").save(buffer, "JPEG")
+    opened = IsolatedDecoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS, reserve=reserve)
+    try:
+        for _ in range(2):
+            assert opened.decode(buffer.getvalue()[:-2]).notices == ("NoEndMarker",)
+        assert most == [3000 * 3000 * 8] * 4
+        assert held == []
+    finally:
+        opened.close()
+
+
+def test_the_options_reach_the_processes() -> None:
+    whole = corpus.MADE["full-colour.jpg"]()
+    options: dict[str, Any] = {"max_pixels": DEFAULT_MAX_PIXELS, "exact": False, "damaged": True}
+    direct = Decoder(IMAGENET_PRESET, **options)
+    opened = IsolatedDecoder(IMAGENET_PRESET, reserve=lambda _: nullcontext(), **options)
+    try:
+        for data in (whole, whole[: len(whole) // 2]):
+            found, wanted = opened.decode(data), direct.decode(data)
+            assert np.array_equal(found.pixels, wanted.pixels)
+            assert found.notices == wanted.notices == (("Damaged",) if data is not whole else ())
     finally:
         opened.close()
 

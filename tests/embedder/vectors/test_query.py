@@ -73,4 +73,4 @@ def test_a_folder_and_a_broken_file_are_no_query(tmp_path: Path, photo_folder: P
     assert "12 images" in folder.stderr
     bad = command("similar", store, broken, "--weights", "random")
     assert bad.returncode == 2
-    assert "not an image in a known format" in bad.stderr
+    assert "not an image" in bad.stderr
