@@ -12,6 +12,7 @@ import numpy as np
 from embedder.errors import ConfigurationError
 from embedder.pages import layout
 from embedder.pages.gallery import MOST_IMAGES, Collection, Mosaic, thumbnail_side, write_gallery
+from embedder.pages.refinement import refine
 from embedder.pages.thumbnails import locate, thumbnails
 from embedder.records import VectorInfo, Vectors
 from embedder.stores import Store
@@ -101,6 +102,7 @@ def _describe(
     units = search.unit(vectors)
     near, scores = search.neighbours(units, NEIGHBOURS)
     cells, columns, rows = layout.grid(units)
+    cells = refine(cells, columns, near, scores)
     alikeness = scores.mean(axis=1) if scores.shape[1] else np.ones(len(ids))
     strange = np.argsort(alikeness, kind="stable")[: min(OUTLIERS, len(ids))]
     numbers = list(map(str, range(len(ids))))
