@@ -133,7 +133,7 @@ def encode(candidate: str) -> Callable[[list[Path], Path, Clock], None]:
         opened, preprocessing = _open(candidate, weights)
         decoder = Decoder(preprocessing, max_pixels=DEFAULT_MAX_PIXELS)
         size = opened.batch_size
-        some = [decoder.decode(path.read_bytes()) for path in paths[: 4 * size]]
+        some = [decoder.decode(path.read_bytes()).pixels for path in paths[: 4 * size]]
         batches = [np.stack(some[start : start + size]) for start in range(0, len(some), size)]
         wanted = [batches[number % len(batches)] for number in range(-(-len(paths) // size))]
         lanes = opened.lanes

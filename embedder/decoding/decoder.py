@@ -9,14 +9,18 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from embedder.decoding import jpeg
+from embedder.decoding import jpeg, mending, png, refusals
+from embedder.decoding.decoded import Decoded
+from embedder.decoding.mending import truncated_images
+from embedder.decoding.rendering import to_rgb
 from embedder.errors import ImageError
-from embedder.records import Pixels, Preprocessing
+from embedder.records import Preprocessing
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 """What is looked for in a file, whatever its name says. Pillow knows many more, and runs a program for one of them."""
@@ -36,6 +40,9 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+LYING = {5, 6, 7, 8}
+"""Orientations of pictures that are stored on their side."""
+
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 DRAFT_FACTOR = 7.5
@@ -52,9 +59,6 @@ so that resizing the cropped part alone differs by one level here and there (rel
 RESIZED_PIXELS = 1 << 24
 """More than any resized image has."""
 
-TILE = 1024
-"""Side of the parts in which pictures are converted to RGB, so that what is between takes no memory to speak of."""
-
 PIXEL_BYTES = {"JPEG": 8, "MPO": 8, "WEBP": 20, "AVIF": 16}
 OTHER_PIXEL_BYTES = 12
 """What a pixel takes at the most while it is decoded, converted and turned, as measured: see docs/reliability.md."""
@@ -69,6 +73,7 @@ class Decoder:
     Args:
         preprocessing: what the model expects.
         max_pixels: images that claim more are refused before memory is spent on them.
+        damaged: whether a file that has lost some of its data gives what is left, as viewers draw it.
         reserve: called with an estimate of the bytes an image needs while it is decoded.
     """
 
@@ -77,18 +82,20 @@ class Decoder:
         preprocessing: Preprocessing,
         *,
         max_pixels: int,
+        damaged: bool = False,
         reserve: Reserve = lambda _: nullcontext(),
     ) -> None:
         self.preprocessing = preprocessing
         self.max_pixels = max_pixels
+        self.damaged = damaged
         self.reserve = reserve
         # Pillow's own limit must not refuse what the user allows, nor what is resized here; ours is
         # looked at before any pixel is decoded.
         Image.MAX_IMAGE_PIXELS = max(max_pixels, RESIZED_PIXELS)
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
-    def decode(self, data: bytes) -> Pixels:
-        """Return the pixels of an image file, (crop, crop, 3) uint8 RGB.
+    def decode(self, data: bytes) -> Decoded:
+        """Return the picture in an image file.
 
         Raises:
             ImageError: the bytes are not a whole image of a known format, or it is too large.
@@ -96,12 +103,39 @@ class Decoder:
         if not data:
             raise ImageError("Empty", "the file is empty")
         try:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                return self._pixels(image, data)
+            return self._open(data)
+        except ImageError as error:
+            found = self._mended(data) if error.error == "Corrupt" else None
+            if found is None:
+                raise
+            return found
+
+    def _mended(self, data: bytes) -> Decoded | None:
+        """The picture of a file that was refused as it is; None if it cannot be had."""
+        mended = mending.mended(data)
+        if mended is not None:
+            with suppress(ImageError):
+                found = self._open(mended.data)
+                return replace(found, notices=mended.notices + found.notices)
+        if self.damaged:
+            with suppress(ImageError):
+                return self._open(mended.data if mended else data, partial=True)
+        return None
+
+    def _open(self, data: bytes, *, partial: bool = False) -> Decoded:
+        """The picture in a file, or what is left of it.
+
+        Raises:
+            ImageError: it cannot be had.
+        """
+        try:
+            with truncated_images(partial), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                return self._decoded(image, data, partial=partial)
         except ImageError:
             raise
         except UnidentifiedImageError:
-            raise ImageError("NotAnImage", f"not an image in a known format ({_looks_like(data)})") from None
+            self._limit(refusals.avif_size(data) if data[4:8] == b"ftyp" else None)
+            raise refusals.refusal(data) from None
         except Image.DecompressionBombError:
             raise ImageError("TooManyPixels", f"more than {self.max_pixels:,} pixels (--max-pixels)") from None
         except MemoryError:
@@ -110,24 +144,38 @@ class Decoder:
         # SyntaxError, ValueError, struct.error, IndexError, zlib.error, ... Whatever it is, this
         # image cannot be read and the next one can.
         except Exception as error:
-            raise ImageError("Corrupt", f"{type(error).__name__}: {error}") from error
+            raise refusals.unreadable(data, error) from error
 
-    def _pixels(self, image: Image.Image, data: bytes) -> Pixels:
-        width, height = image.size
-        if width * height > self.max_pixels:
+    def _limit(self, size: tuple[int, int] | None) -> None:
+        """Refuse a picture that is too large.
+
+        Raises:
+            ImageError: it has more pixels than are allowed.
+        """
+        if size is not None and size[0] * size[1] > self.max_pixels:
             raise ImageError(
                 "TooManyPixels",
-                f"{width} x {height} is more than {self.max_pixels:,} pixels (--max-pixels)",
+                f"{size[0]} x {size[1]} is more than {self.max_pixels:,} pixels (--max-pixels)",
             )
+
+    def _decoded(self, image: Image.Image, data: bytes, *, partial: bool) -> Decoded:
+        self._limit(image.size)
         full_size = image.size
         self._draft(image)
         with self.reserve(_bytes_needed(image, full_size)):
             # Nothing but the picture as it is now is kept: a JPEG's is freed once it is RGB.
-            upright = to_rgb(jpeg.decode(data, image) if image.format in JPEGS else _loaded(image))
+            loaded, notices = _loaded(image, data, partial=partial)
+            upright = to_rgb(loaded)
             orientation = _orientation(image)  # a PNG may have it behind the pixels
             if orientation in UPRIGHT:
                 upright = upright.transpose(UPRIGHT[orientation])
-            return np.asarray(self._crop(upright))
+            return Decoded(
+                pixels=np.asarray(self._crop(upright)),
+                notices=notices,
+                width=full_size[orientation in LYING],
+                height=full_size[orientation not in LYING],
+                format=image.format or "",
+            )
 
     def _draft(self, image: Image.Image) -> None:
         """Let libjpeg decode at 1/2, 1/4 or 1/8 where that leaves pixels enough."""
@@ -155,9 +203,20 @@ class Decoder:
         return image.resize((crop, crop), filter, box=(left * x, top * y, right, bottom))
 
 
-def _loaded(image: Image.Image) -> Image.Image:
+def _loaded(image: Image.Image, data: bytes, *, partial: bool) -> tuple[Image.Image, tuple[str, ...]]:
+    """The pixels as the file has them, and what was tolerated."""
+    if image.format in JPEGS:
+        return jpeg.decode(data, image, partial=partial)
     image.load()
-    return image
+    if partial:
+        if not np.asarray(image).any():  # decoders write whole rows, on black
+            raise ImageError("Corrupt", "not one row of it can be decoded")
+        return image, ("Damaged",)
+    if image.format == "PNG":
+        if not png.has_every_row(data, image):
+            raise ImageError("Corrupt", "the PNG is damaged or cut off: its data ends before its last row")
+        return image, () if png.has_end(data) else ("NoEndMarker",)
+    return image, ()
 
 
 def _bytes_needed(image: Image.Image, full_size: tuple[int, int]) -> int:
@@ -169,55 +228,6 @@ def _bytes_needed(image: Image.Image, full_size: tuple[int, int]) -> int:
     return needed
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Render any image as opaque 8-bit RGB, transparency on white.
-
-    Raises:
-        ImageError: the image is in a colour space that has no defined rendering here.
-    """
-    render = _rendering(image)
-    if render is None:
-        return image
-    width, height = image.size
-    rgb = Image.new("RGB", image.size)
-    for top in range(0, height, TILE):
-        for left in range(0, width, TILE):
-            box = (left, top, min(left + TILE, width), min(top + TILE, height))
-            rgb.paste(render(image.crop(box)), box)
-    return rgb
-
-
-def _rendering(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
-    """How each part of an image becomes RGB; None where it is that already."""
-    if image.mode.startswith("I;16"):
-        return _from_16_bit
-    if image.has_transparency_data:
-        return _on_white
-    if image.mode == "RGB":
-        return None
-    if image.mode in ("I", "F"):
-        return lambda part: part.convert("L").convert("RGB")
-    if image.mode in ("1", "L", "P", "CMYK", "YCbCr", "HSV", "RGBX"):
-        return lambda part: part.convert("RGB")
-    raise ImageError("UnknownMode", f"pictures in mode {image.mode} are not supported; save it as RGB")
-
-
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey to 8-bit: 0..65535 becomes 0..255, so 257 to 1."""
-    values = np.asarray(image).astype(np.uint32)
-    grey = ((values + 128) // 257).astype(np.uint8)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[values == transparent] = 255
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    rgba = image.convert("RGBA")
-    white = Image.new("RGBA", rgba.size, "white")
-    return Image.alpha_composite(white, rgba).convert("RGB")
-
-
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation; as a browser does, an unreadable EXIF block counts as none."""
     try:
@@ -225,10 +235,3 @@ def _orientation(image: Image.Image) -> int:
     except Exception:
         return 1
     return value if isinstance(value, int) else 1
-
-
-def _looks_like(data: bytes) -> str:
-    start = data[:64].lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "it looks like a web page or XML"
-    return f"it starts with {data[:8].hex(' ')}"

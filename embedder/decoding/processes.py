@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import selectors
 import signal
@@ -25,9 +26,10 @@ from typing import IO
 
 import numpy as np
 
+from embedder.decoding.decoded import Decoded
 from embedder.decoding.decoder import Decoder, Reserve
 from embedder.errors import ConfigurationError, ImageError
-from embedder.records import Pixels, Preprocessing
+from embedder.records import Preprocessing
 
 DECODE_SECONDS = 120.0
 """The slowest image allowed, 179 million pixels, takes about ten seconds; past this a decoder hangs."""
@@ -47,7 +49,7 @@ PIPE_BYTES = 1 << 20
 HEADER = struct.Struct("<cQ")
 """Of every message: its kind, and the number of bytes that follow (for NEED: the bytes wanted)."""
 
-IMAGE, PIXELS, FAILURE, NEED, GRANTED = b"I", b"P", b"F", b"N", b"G"
+IMAGE, PICTURE, FAILURE, NEED, GRANTED = b"I", b"P", b"F", b"N", b"G"
 
 START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from embedder.decoding.processes import serve; serve()"
@@ -60,11 +62,15 @@ class IsolatedDecoder:
     Args:
         preprocessing: what the model expects.
         max_pixels: images that claim more are refused.
+        damaged: whether files that have lost some of their data give what is left.
         reserve: called with the bytes that a large image needs while it is decoded.
     """
 
-    def __init__(self, preprocessing: Preprocessing, *, max_pixels: int, reserve: Reserve) -> None:
-        self.settings = json.dumps({"preprocessing": asdict(preprocessing), "max_pixels": max_pixels})
+    def __init__(
+        self, preprocessing: Preprocessing, *, max_pixels: int, reserve: Reserve, damaged: bool = False
+    ) -> None:
+        options = {"max_pixels": max_pixels, "damaged": damaged}
+        self.settings = json.dumps({"preprocessing": asdict(preprocessing), "options": options})
         self.crop = preprocessing.crop
         self.reserve = reserve
         self.local = threading.local()
@@ -73,8 +79,8 @@ class IsolatedDecoder:
         self.changing = threading.Lock()
         """Held while a child is started, so that none is started behind the back of `close`."""
 
-    def decode(self, data: bytes) -> Pixels:
-        """Return the pixels of an image file, (crop, crop, 3) uint8 RGB.
+    def decode(self, data: bytes) -> Decoded:
+        """Return the picture in an image file.
 
         Raises:
             ImageError: it is no whole image, is too large, or crashes or hangs its decoder.
@@ -90,7 +96,7 @@ class IsolatedDecoder:
                     message = "its decoder was killed twice, the second time alone: it needs more memory than there is"
                     raise ImageError("Crashed", message) from None
 
-    def _decode(self, data: bytes, reserve: Reserve) -> Pixels:
+    def _decode(self, data: bytes, reserve: Reserve) -> Decoded:
         child = self._child()
         try:
             kind, answer = child.ask(data, reserve)
@@ -107,7 +113,13 @@ class IsolatedDecoder:
             raise ImageError("TooSlow", f"its decoder was stopped after {DECODE_SECONDS:.0f} seconds") from None
         if kind == FAILURE:
             raise ImageError(**json.loads(answer))
-        return np.frombuffer(answer, np.uint8).reshape(self.crop, self.crop, 3)
+        shape = (self.crop, self.crop, 3)
+        size = math.prod(shape)
+        rest = json.loads(answer[size:])
+        return Decoded(
+            pixels=np.frombuffer(answer, np.uint8, count=size).reshape(shape),
+            **{**rest, "notices": tuple(rest["notices"])},
+        )
 
     def close(self) -> None:
         """End the children, whatever they are doing: nobody waits for it any more."""
@@ -189,11 +201,12 @@ class _Child:
             raise EOFError  # the pool was closed
         _send(self.into, IMAGE, data)
         kind, size = self._header()
-        if kind != NEED:
-            return kind, self._read(size)
-        with reserve(size):
-            _send(self.into, GRANTED, b"")
-            kind, size = self._header()
+        with contextlib.ExitStack() as held:
+            while kind == NEED:  # once an attempt: a file that needs mending is opened again
+                held.close()
+                held.enter_context(reserve(size))
+                _send(self.into, GRANTED, b"")
+                kind, size = self._header()
             return kind, self._read(size)
 
     def _header(self) -> tuple[bytes, int]:
@@ -238,18 +251,19 @@ def serve() -> None:
         yield
 
     preprocessing = Preprocessing(**settings["preprocessing"])
-    decoder = Decoder(preprocessing, max_pixels=settings["max_pixels"], reserve=reserve)
+    decoder = Decoder(preprocessing, reserve=reserve, **settings["options"])
     while header := source.read(HEADER.size):
         data = source.read(HEADER.unpack(header)[1])
         signal.alarm(ORPHAN_SECONDS)
         try:
-            pixels = decoder.decode(data)
+            found = decoder.decode(data)
         except ImageError as error:
             signal.alarm(0)
             _send(answers, FAILURE, json.dumps({"error": error.error, "message": error.message}).encode())
         else:
             signal.alarm(0)
-            _send(answers, PIXELS, pixels.tobytes())
+            rest = {"notices": found.notices, "width": found.width, "height": found.height, "format": found.format}
+            _send(answers, PICTURE, found.pixels.tobytes() + json.dumps(rest).encode())
 
 
 def _hush() -> None:

@@ -67,7 +67,7 @@ def decoding(preprocessing: Preprocessing) -> Finding:
     for name in readable:
         buffer = io.BytesIO()
         Image.fromarray(fields).save(buffer, name, **({"quality": 95} if name in ("JPEG", "WEBP", "AVIF") else {}))
-        pixels = decoder.decode(buffer.getvalue()).astype(int)
+        pixels = decoder.decode(buffer.getvalue()).pixels.astype(int)
         quarter = preprocessing.crop // 4
         for number, colour in enumerate(COLOURS):
             row, column = divmod(number, 2)

@@ -76,7 +76,7 @@ def thumbnails(references: Sequence[Reference], side: int) -> Iterator[Thumbnail
         try:
             if not reference.uri:
                 raise ImageError("Unreadable", "its id is no path below a folder")
-            return Thumbnail(image_id=reference.image_id, pixels=decoder.decode(readers.read(reference).data))
+            return Thumbnail(image_id=reference.image_id, pixels=decoder.decode(readers.read(reference).data).pixels)
         except ImageError as error:
             return Thumbnail(image_id=reference.image_id, pixels=None, reason=error.message)
 

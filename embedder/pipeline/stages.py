@@ -205,14 +205,14 @@ class Pipeline:
     def _decode(self, samples: Iterable[Sample]) -> Iterator[Picture]:
         def decode(sample: Sample) -> Picture:
             try:
-                pixels = self.decoder.decode(sample.data)
+                decoded = self.decoder.decode(sample.data)
             except ImageError:
                 if not self.source.remote:
                     raise
                 # It may have been damaged on the way.
                 sample = self.source.read(sample.reference)
-                pixels = self.decoder.decode(sample.data)
-            return Picture(reference=sample.reference, pixels=pixels)
+                decoded = self.decoder.decode(sample.data)
+            return Picture(reference=sample.reference, pixels=decoded.pixels)
 
         workers = self.options.workers or usable_cores()
         return self._stage(

@@ -17,6 +17,8 @@ from tests.photographs import variation
 
 ORIENTATION = 0x0112
 BITS_PER_SAMPLE = 258
+LOW, HIGH = 340, 341
+"""SMinSampleValue and SMaxSampleValue of a TIFF."""
 
 
 def photo(seed: int = 0) -> Image.Image:
@@ -80,6 +82,11 @@ def tiff(values: npt.NDArray[np.uint16], bits: int, order: str = "<") -> bytes:
     return head + struct.pack(f"{order}IH", 8, len(tags)) + directory + struct.pack(f"{order}I", 0) + data
 
 
+def with_range(values: npt.NDArray[Any], low: float, high: float) -> bytes:
+    """A grey TIFF of any numbers that says which of them is black and which white."""
+    return encoded(Image.fromarray(values), "TIFF", tiffinfo={LOW: float(low), HIGH: float(high)})
+
+
 def _twelve_bits() -> bytes:
     values = grey16(12)
     return tiff((values[:, : values.shape[1] // 2 * 2] >> 4).astype(np.uint16), 12)
@@ -141,10 +148,8 @@ MADE: dict[str, Callable[[], bytes]] = {
     "16-bit-transparent.png": _grey16_with_transparency,
     "16-bit-colour.png": lambda: rgb16_png(np.asarray(photo(13)).astype(np.uint16) * 257),
     "12-bit.tif": _twelve_bits,
-    "32-bit.tif": lambda: encoded(
-        Image.fromarray(np.asarray(photo(14).convert("L")).astype(np.int32) * 2 - 60), "TIFF"
-    ),
-    "float.tif": lambda: encoded(Image.fromarray(np.asarray(photo(15).convert("L")).astype(np.float32) * 1.3), "TIFF"),
+    "32-bit.tif": lambda: with_range(np.asarray(photo(14).convert("L")).astype(np.int32) * 2 - 60, -60, 450),
+    "float.tif": lambda: with_range(np.asarray(photo(15).convert("L")).astype(np.float32) / 255, 0.0, 1.0),
     "1-bit.png": lambda: encoded(photo(25).convert("1"), "PNG"),
     "1-bit.tif": lambda: encoded(photo(26).convert("1"), "TIFF", compression="group4"),
     "palette.png": lambda: encoded(palette(), "PNG"),

@@ -11,6 +11,8 @@ import torch
 from PIL import Image, ImageOps
 from torchvision.models import ResNet18_Weights, resnet18
 
+from tests.embedder.corpus import HIGH, LOW
+
 Vector = npt.NDArray[np.float32]
 PRESET = ResNet18_Weights.DEFAULT.transforms()
 LONGEST = 40
@@ -20,11 +22,13 @@ LONGEST = 40
 def upright(path: Path) -> Image.Image:
     """The picture as a person sees it: turned as its EXIF says, opaque, 8-bit RGB."""
     with Image.open(path) as opened:
+        tags = getattr(opened, "tag_v2", {})
         image = ImageOps.exif_transpose(opened)
     if image.mode.startswith("I;16"):
         return _eight_bits(image)
     if image.mode in ("I", "F"):
-        return Image.fromarray(np.clip(np.asarray(image), 0, 255).astype(np.uint8)).convert("RGB")
+        share = (np.asarray(image).astype(np.float64) - tags[LOW][0]) / (tags[HIGH][0] - tags[LOW][0])
+        return Image.fromarray(np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("PA", "LA", "RGBA") or "transparency" in image.info:
         return _on_white(image)
     return image.convert("RGB")

@@ -16,14 +16,14 @@ from embedder.records import Pixels
 from tests.embedder import corpus
 from tests.embedder.pictures import encoded, picture
 
-FAILURES = {"Empty", "NotAnImage", "Corrupt", "TooManyPixels", "UnknownMode"}
+FAILURES = {"Empty", "NotAnImage", "Corrupt", "TooManyPixels", "Unsupported"}
 """What a bad file may be called. `Crashed` and `TooSlow` would say that a decoder has a bug."""
 
 SIZE = (61, 47)
 
 
 def decode(data: bytes) -> Pixels:
-    return Decoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS).decode(data)
+    return Decoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS).decode(data).pixels
 
 
 def outcome(data: bytes) -> Pixels | str:

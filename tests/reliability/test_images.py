@@ -57,14 +57,15 @@ RENDERED: dict[str, tuple[type, int, Callable[[Values], Values]]] = {
     "RGBA": (np.uint8, 4, lambda v: on_white(v[..., :3], v[..., 3])),
     "CMYK": (np.uint8, 4, cmyk),
     "I;16": (np.uint16, 1, lambda v: three(np.rint(v / 257))),
-    "I": (np.int32, 1, lambda v: three(np.clip(v, 0, 255).astype(float))),
-    "F": (np.float32, 1, lambda v: three(np.trunc(np.clip(v, 0, 255)).astype(float))),
+    "I": (np.int32, 1, lambda v: three(np.rint((v + 300) / 900 * 255))),
+    "F": (np.float32, 1, lambda v: three(np.rint((v + 300) / 900 * 255))),
 }
 """Of each mode: its numbers' type, how many a pixel has, and the policy of docs/reliability.md in numpy."""
 
 EXACT: dict[tuple[str, str], dict[str, Any]] = {
     **{("PNG", mode): {} for mode in ("1", "L", "LA", "RGB", "RGBA", "I;16")},
     **{("TIFF", mode): {} for mode in RENDERED},
+    **{("TIFF", mode): {"tiffinfo": {corpus.LOW: -300.0, corpus.HIGH: 600.0}} for mode in ("I", "F")},
     **{("WEBP", mode): {"lossless": True, "exact": True} for mode in ("RGB", "RGBA")},
     **{("BMP", mode): {} for mode in ("1", "L", "RGB")},
     **{("GIF", mode): {} for mode in ("1", "L")},
@@ -80,7 +81,7 @@ def numbers(mode: str, size: tuple[int, int], seed: int) -> Values:
     shape = (size[1], size[0]) if bands == 1 else (size[1], size[0], bands)
     if mode == "1":
         return chance.random(shape) < 0.5
-    low, high = {"I": (-300, 600), "F": (-300, 600), "I;16": (0, 65536)}.get(mode, (0, 256))
+    low, high = {"I": (-300, 601), "F": (-300, 601), "I;16": (0, 65536)}.get(mode, (0, 256))
     return chance.integers(low, high, shape).astype(dtype)
 
 
@@ -133,7 +134,7 @@ MODES = (
     *("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"),
     *("I", "I;16", "I;16L", "I;16B", "I;16N", "F"),
 )
-REFUSED = {("TIFF", "LAB"): "UnknownMode"}
+REFUSED = dict.fromkeys([("TIFF", "LAB"), ("TIFF", "I"), ("TIFF", "F")], "Unsupported")
 """What Pillow writes and we have no rendering for."""
 
 

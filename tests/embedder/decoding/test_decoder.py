@@ -36,7 +36,7 @@ TRUNCATED = {
 
 
 def decode(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
-    return Decoder(IMAGENET_PRESET, max_pixels=max_pixels).decode(data)
+    return Decoder(IMAGENET_PRESET, max_pixels=max_pixels).decode(data).pixels
 
 
 def is_picture(pixels: Pixels) -> bool:
@@ -119,25 +119,12 @@ def test_16_bit_colours_are_within_a_level_of_their_value() -> None:
     values = np.random.default_rng(0).integers(0, 65536, (224, 224, 3)).astype(np.uint16)
     preset = Decoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS)
     data = corpus.rgb16_png(np.repeat(np.repeat(values[:1, :1], 256, 0), 256, 1))
-    assert np.abs(preset.decode(data).astype(float) - values[0, 0] / 257).max() <= 1
+    assert np.abs(preset.decode(data).pixels.astype(float) - values[0, 0] / 257).max() <= 1
 
 
 def test_12_bits_say_nothing_about_brightness() -> None:
     data = corpus.tiff(np.full((300, 300), 4095, np.uint16), 12)
     assert (decode(data) == round(4095 / 257)).all()
-
-
-@pytest.mark.parametrize(
-    ("dtype", "values", "expected"),
-    [
-        (np.int32, (-5, 0, 77, 255, 300, 70000), (0, 0, 77, 255, 255, 255)),
-        (np.float32, (-1.0, 0.4, 77.9, 1e9), (0, 0, 77, 255)),
-    ],
-)
-def test_integers_and_floats_are_clipped(dtype: type, values: tuple[float, ...], expected: tuple[int, ...]) -> None:
-    for value, grey in zip(values, expected, strict=True):
-        data = encoded(Image.fromarray(np.full((256, 256), value, dtype)), "TIFF")
-        assert (decode(data) == grey).all(), value
 
 
 @pytest.mark.parametrize("kind", TRUNCATED)
@@ -146,7 +133,7 @@ def test_a_truncated_file_is_never_guessed_at(kind: str) -> None:
     decode(whole)
     for share in (0.02, 0.3, 0.6, 0.9):
         found = error(whole[: int(len(whole) * share)])
-        assert found.error in ("Corrupt", "NotAnImage"), share
+        assert found.error == "Corrupt", share
         assert found.message
         assert not found.transient
 
@@ -157,23 +144,8 @@ def test_damaged_bytes_in_a_png_are_found() -> None:
     assert error(bytes(whole)).error == "Corrupt"
 
 
-@pytest.mark.parametrize(
-    ("data", "name", "sentence"),
-    [
-        (b"", "Empty", "the file is empty"),
-        (b"<!DOCTYPE html><html><body>404</body></html>", "NotAnImage", "it looks like a web page"),
-        (b"\n <?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "NotAnImage", "web page or XML"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "NotAnImage", "not an image"),
-        (b"just text", "NotAnImage", "it starts with 6a 75 73 74"),
-        (bytes(1000), "NotAnImage", "not an image"),
-        (b"\xff\xd8\xff", "NotAnImage", "not an image"),
-        (b"\x89PNG\r\n\x1a\n", "NotAnImage", "not an image"),
-    ],
-)
-def test_what_is_no_image_says_what_it_looks_like(data: bytes, name: str, sentence: str) -> None:
-    found = error(data)
-    assert found.error == name
-    assert sentence in found.message
+def test_nothing_is_no_picture() -> None:
+    assert (error(b"").error, error(b"").message) == ("Empty", "the file is empty")
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -197,12 +169,6 @@ def test_the_limit_of_pixels_is_the_users() -> None:
     assert found.error == "TooManyPixels"
     assert "more than 10,000 pixels" in found.message
     decode(png(size=(100, 101)), max_pixels=20_000)
-
-
-def test_a_colour_space_without_a_rendering_is_named() -> None:
-    found = error(encoded(picture().convert("LAB"), "TIFF"))
-    assert found.error == "UnknownMode"
-    assert "LAB" in found.message
 
 
 def test_memory_is_asked_for_before_it_is_used() -> None:
@@ -248,7 +214,7 @@ def test_damaged_files_are_an_image_or_an_error(name: str, seed: int) -> None:
         outcome: str = caught.error
     else:
         outcome = "picture" if is_picture(found) else "something else"
-    assert outcome in ("picture", "Corrupt", "NotAnImage", "TooManyPixels", "UnknownMode")
+    assert outcome in ("picture", "Corrupt", "NotAnImage", "TooManyPixels", "Unsupported")
 
 
 def small_files() -> dict[str, bytes]:
@@ -268,8 +234,13 @@ def small_files() -> dict[str, bytes]:
 SMALL = small_files()
 
 
-def test_only_the_formats_that_are_named_are_looked_for() -> None:
-    # Pillow would hand the first to Ghostscript, whatever the file is called.
-    image = picture()
-    for format in ("EPS", "PPM", "TGA", "ICO", "PCX", "SGI", "JPEG2000"):
-        assert error(encoded(image, format)).error == "NotAnImage", format
+def test_what_is_known_of_the_file_comes_along() -> None:
+    lying = Image.Exif()
+    lying[corpus.ORIENTATION] = 6
+    found = Decoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS).decode(
+        encoded(picture(1, (300, 200)), "WEBP", exif=lying)
+    )
+    assert (found.width, found.height, found.format, found.notices) == (200, 300, "WEBP", ())
+    large = corpus.LARGE["large.jpg"]()
+    found = Decoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS).decode(large)
+    assert (found.width, found.height, found.format) == (5800, 3900, "JPEG")

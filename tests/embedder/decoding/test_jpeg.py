@@ -33,7 +33,7 @@ def made(kind: str) -> bytes:
 
 
 def decode(data: bytes) -> Pixels:
-    return Decoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS).decode(data)
+    return Decoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS).decode(data).pixels
 
 
 def refusal(data: bytes) -> ImageError:

@@ -49,7 +49,7 @@ def photo(side: int = 300, seed: int = 5) -> bytes:
 
 
 def expected(data: bytes) -> Pixels:
-    return Decoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS).decode(data)
+    return Decoder(IMAGENET_PRESET, max_pixels=DEFAULT_MAX_PIXELS).decode(data).pixels
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def decoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[IsolatedDecoder]:
 
 
 def test_the_pixels_are_the_decoders(decoder: IsolatedDecoder) -> None:
-    assert (decoder.decode(photo()) == expected(photo())).all()
+    assert (decoder.decode(photo()).pixels == expected(photo())).all()
 
 
 def test_a_crash_is_that_images_failure_and_the_next_is_decoded(decoder: IsolatedDecoder) -> None:
@@ -73,7 +73,7 @@ def test_a_crash_is_that_images_failure_and_the_next_is_decoded(decoder: Isolate
         with pytest.raises(ImageError, match="SIGSEGV") as caught:
             decoder.decode(b"crash")
         assert caught.value.error == "Crashed"
-        assert decoder.decode(photo()).shape == (224, 224, 3)
+        assert decoder.decode(photo()).pixels.shape == (224, 224, 3)
 
 
 def test_who_is_killed_for_want_of_memory_is_tried_again_alone(
@@ -89,12 +89,12 @@ def test_who_is_killed_for_want_of_memory_is_tried_again_alone(
             yield
 
     monkeypatch.setattr(decoder, "reserve", noted)
-    assert (decoder.decode(f"kill {tmp_path / 'once'}".encode()) == expected(photo(30))).all()
+    assert (decoder.decode(f"kill {tmp_path / 'once'}".encode()).pixels == expected(photo(30))).all()
     assert held == [processes.ALL_MEMORY]
     with pytest.raises(ImageError, match="killed twice") as caught:
         decoder.decode(b"kill")
     assert (caught.value.error, caught.value.transient) == ("Crashed", False)
-    assert (decoder.decode(photo()) == expected(photo())).all()
+    assert (decoder.decode(photo()).pixels == expected(photo())).all()
 
 
 def test_crashes_beside_each_other_harm_no_neighbour(decoder: IsolatedDecoder, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_crashes_beside_each_other_harm_no_neighbour(decoder: IsolatedDecoder, t
 
     def outcome(data: bytes) -> str:
         try:
-            found = decoder.decode(data)
+            found = decoder.decode(data).pixels
         except ImageError as error:
             return error.error
         wanted = good[data] if data in good else expected(photo(30))
@@ -135,7 +135,7 @@ def test_a_hang_ends(decoder: IsolatedDecoder, monkeypatch: pytest.MonkeyPatch) 
         decoder.decode(b"hang")
     assert caught.value.error == "TooSlow"
     monkeypatch.setattr(processes, "DECODE_SECONDS", 60.0)
-    assert decoder.decode(photo()).shape == (224, 224, 3)
+    assert decoder.decode(photo()).pixels.shape == (224, 224, 3)
 
 
 def test_a_bad_image_keeps_its_own_error(decoder: IsolatedDecoder) -> None:

@@ -1,0 +1,29 @@
+"""What decoding gives for an image file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from embedder.records import Pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """A picture as the model sees it, and what is known of the file that it came from."""
+
+    pixels: Pixels  # (crop, crop, 3) uint8, RGB
+    notices: tuple[str, ...] = ()
+    """Short stable names of what was wrong with the file and did no harm: the table in docs/reference.md."""
+    width: int
+    """Of the whole picture, upright, in pixels."""
+    height: int
+    format: str
+    """Pillow's name of the file's format, for example `JPEG`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mended:
+    """A file without the damage that touches no pixel."""
+
+    data: bytes
+    notices: tuple[str, ...]
