@@ -17,8 +17,8 @@ ROUNDS = 8
 """Steps of the power iteration that finds the direction in which a part varies most."""
 
 
-def grid(units: Vectors) -> tuple[np.ndarray, int, int]:
-    """Lay n unit vectors, (n, dimension), out on a grid without overlap.
+def grid(points: Vectors) -> tuple[np.ndarray, int, int]:
+    """Lay n points, (n, d), as `leading` gives them, out on a grid without overlap.
 
     A part is cut in two across the direction in which it varies most. One half gets the left side of the part's
     rectangle and the other the right side, or the upper side and the lower one. So every neighbourhood, however
@@ -26,12 +26,11 @@ def grid(units: Vectors) -> tuple[np.ndarray, int, int]:
     distinguishes the largest parts. Only the last cells of the last row stay empty.
 
     Returns:
-        For each vector the number of its cell, row by row, and the grid's columns and rows.
+        For each point the number of its cell, row by row, and the grid's columns and rows.
     """
-    count = len(units)
+    count = len(points)
     columns, rows = _shape(count)
     cells = np.zeros(count, np.intp)
-    points = _leading(units)
     first = np.eye(2, points.shape[1])
     waiting = [(np.arange(count), _Box(0, 0, columns, rows), (first[0], first[1]))]
     while waiting:
@@ -81,8 +80,8 @@ def _shape(count: int) -> tuple[int, int]:
     return min(((width, math.ceil(count / width)) for width in widths), key=lambda shape: shape[0] * shape[1])
 
 
-def _leading(units: Vectors) -> Vectors:
-    """Return coordinates along the directions in which the collection varies most, (n, at most DIRECTIONS)."""
+def leading(units: Vectors) -> Vectors:
+    """Return the coordinates of unit vectors along the directions in which they vary most, (n, at most DIRECTIONS)."""
     if len(units) < 2:
         return np.zeros((len(units), 2), np.float32)
     moved = units - units.mean(axis=0)

@@ -7,8 +7,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from embedder.pages.layout import grid
+from embedder.pages import layout
 from embedder.vectors.search import unit
+
+
+def grid(units: np.ndarray) -> tuple[np.ndarray, int, int]:
+    """Lay vectors out as a page does."""
+    return layout.grid(layout.leading(units))
 
 
 def directions(count: int, dimension: int, seed: int = 0) -> np.ndarray:

@@ -36,7 +36,7 @@ def test_near_duplicates_touch_and_most_images_touch_their_nearest_neighbour() -
     units, pairs = collection(893)
     ones, others = np.array(pairs).T
     near, scores = neighbours(units, 12)
-    cells, columns, _rows = layout.grid(units)
+    cells, columns, _rows = layout.grid(layout.leading(units))
     everything = np.arange(len(units))
     assert touching(cells, columns, everything, near[:, 0]).mean() < 0.35
     moved = refine(cells, columns, near, scores)
@@ -55,7 +55,7 @@ def test_every_image_keeps_a_cell_of_its_own(count: int, kinds: int, seed: int) 
     chance = np.random.default_rng(seed)
     units = unit(chance.normal(size=(kinds, 8)))[chance.integers(0, kinds, count)]
     near, scores = neighbours(units, 12)
-    cells, columns, _rows = layout.grid(units)
+    cells, columns, _rows = layout.grid(layout.leading(units))
     assert sorted(refine(cells, columns, near, scores).tolist()) == sorted(cells.tolist())
 
 
@@ -65,6 +65,6 @@ def test_vectors_that_are_nearly_equal_are_laid_out_as_well(spread: float) -> No
     units, _ = collection(893)
     close = unit(1 + spread * units[:300])
     near, scores = neighbours(close, 12)
-    cells, columns, _rows = layout.grid(close)
+    cells, columns, _rows = layout.grid(layout.leading(close))
     moved = refine(cells, columns, near, scores)
     assert touching(moved, columns, np.arange(300), near[:, 0]).mean() > 0.6

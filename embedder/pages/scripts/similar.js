@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const sources = JSON.parse(document.getElementById("data").textContent);
   const cards = [...document.querySelectorAll(".card")];
