@@ -72,7 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
             write_similar(
                 arguments.html, store, arguments.query, found, images=arguments.images, stored=vector_is_stored
             )
-            print(f"{len(found):,} pictures in {arguments.html}", file=sys.stderr)
+            counted = "1 picture" if len(found) == 1 else f"{len(found):,} pictures"
+            print(f"{counted} in {arguments.html}", file=sys.stderr)
     finally:
         store.close()
     if arguments.json:

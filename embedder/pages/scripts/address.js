@@ -5,9 +5,13 @@ function visit(panel, image = -1, instead = false) {
   arrive();
 }
 
+function addressed(id) {
+  try { return numbers.get(decodeURIComponent(id)) ?? -1; } catch { return -1; } // an address that was cut short
+}
+
 function arrive() {
-  const [, panel = "", id] = /^#\/([a-z]+)(?:\/(.+))?$/.exec(location.hash) ?? [];
-  const image = id === undefined ? -1 : numbers.get(decodeURIComponent(id)) ?? -1;
+  const [, panel = "", id = ""] = /^#\/([a-z]+)(?:\/(.+))?$/.exec(location.hash) ?? [];
+  const image = addressed(id);
   if (panel !== "look") closeLook();
   if (image >= 0 && image !== choice.chosen) choose(image);
   if (panel === "look" && image >= 0) { open("near"); showLook(image); }

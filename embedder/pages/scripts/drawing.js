@@ -87,7 +87,7 @@ function drawBorders(ground) {
   painter.setTransform(size, 0, 0, size, view.x * ratio, view.y * ratio);
   painter.strokeStyle = ground;
   painter.lineCap = "square";
-  painter.lineWidth = Math.max((3 * ratio) / size, 0.16);
+  painter.lineWidth = Math.max(3 * ratio, Math.min(0.16 * size, 8 * ratio)) / size;
   painter.stroke(borders);
   painter.setTransform(1, 0, 0, 1, 0, 0);
 }

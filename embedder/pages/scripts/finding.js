@@ -2,7 +2,8 @@
 const find = byId("find"), controls = ["folder", "type", "from", "to"].map(byId);
 const HUES = ["#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45", "#469990", "#dcbeff", "#9a6324", "#fabed4"];
 const OTHERS = "#808080";
-let turn = -1, sorted = null; // sorted: an image, and how like it all are
+let hits = [], turn = -1; // what was found, and which of it was visited last
+let sorted = null; // an image, and how like it all others are
 
 function tallied(values) {
   const counts = new Map();
@@ -20,7 +21,6 @@ function options(select, entries) {
 
 function sought() {
   const [within, type, from, to] = controls.map((each) => each.value), wanted = find.value.toLowerCase();
-  if (sorted && !wanted && !within && !type && !from && !to) return null;
   if (!wanted && !within && !type && !from && !to) return null;
   const fits = (image) => ids[image].toLowerCase().includes(wanted) && ids[image].startsWith(within) && (!type || format(image) === type)
     && (!from || date(image) >= from) && (!to || date(image) <= to);
@@ -48,7 +48,6 @@ function search() {
   announce(count);
   redraw();
 }
-let hits = [];
 
 function step(by) {
   if (!hits.length) return;

@@ -1,7 +1,7 @@
 // Near-duplicates: a histogram with a threshold to drag, and the groups at it.
 const BINS = 50;
 const nearest = data.neighbours.map(([, scores]) => scores[0] ?? 0);
-const lowest = Math.max(0, Math.floor(Math.min(...nearest.filter(Boolean), 9900) / 100) * 100);
+const lowest = Math.max(0, Math.floor(nearest.reduce((least, each) => (each ? Math.min(least, each) : least), 9900) / 100) * 100);
 const byWorth = [...ids.keys()].sort(worthier);
 const links = ids.map(() => new Map());
 data.neighbours.forEach(([near, scores], image) => near.forEach((other, number) => {

@@ -45,7 +45,7 @@ def page(gathered: Gathered, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ("--html", path, "--failures", folder / "failed.jsonl", "--threshold", "0.9999")
     done = command("gallery", gathered.store, *words)
     assert done.returncode == 0, done.stderr
-    assert "49 images, 2 without their picture" in done.stderr
+    assert "49 images, 2 without a picture" in done.stderr
     return path
 
 
