@@ -43,12 +43,13 @@ def write_similar(
     encoded = [None if each.pixels is None else webp(each.pixels) for each in pictures]
     asked = made.get(own.image_id)
     fingerprint = next((each.fingerprint for each in known.values()), "")
+    addresses = {each.image_id: each.uri for each in references}
     first = int(stored)
     write_page(
         path,
         "similar.html",
         ["scripts/similar.js"],
-        data=[known[each.image_id].source if each.image_id in known else "" for each in found[first:]],
+        data=[addresses.get(each.image_id, "") for each in found[first:]],
         query=query,
         picture=encoded[0]
         if stored and encoded

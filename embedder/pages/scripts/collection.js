@@ -16,10 +16,12 @@ const format = (image) => data.formats[data.format[image]] || "unknown";
 const date = (image) => data.modified[image] || data.embedded[image];
 const address = (image) => (data.addresses[image] === null ? "" : data.root + data.addresses[image]);
 
+const local = (image) => /^file:\/\/\/(?!\/)/.test(address(image)); // a fourth slash would begin a host
+
 // The path of a file as a shell knows it, or the address of an object.
 function path(image) {
   const whole = address(image);
-  if (!whole.startsWith("file:///")) return whole || ids[image];
+  if (!local(image)) return whole || ids[image];
   try { return decodeURIComponent(whole.slice(7)); } catch { return whole; } // a name that is not UTF-8
 }
 

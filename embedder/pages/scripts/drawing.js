@@ -1,13 +1,25 @@
 // The map: its pictures, room between its regions, colours, and the marks on it.
 const painter = map.getContext("2d");
 
-// The borders between regions, in cells.
+// The borders between regions, in cells: as few lines as there can be, since each is drawn in every frame.
 const borders = new Path2D();
-cells.forEach((cell, image) => {
-  const { column, row } = place(image);
-  const other = (number) => (at.has(number) ? regionOf[at.get(number)] : -1);
-  if (column + 1 < columns && other(cell + 1) >= 0 && other(cell + 1) !== regionOf[image]) { borders.moveTo(column + 1, row); borders.lineTo(column + 1, row + 1); }
-  if (other(cell + columns) >= 0 && other(cell + columns) !== regionOf[image]) { borders.moveTo(column, row + 1); borders.lineTo(column + 1, row + 1); }
+function borderLines(lines, length, differ, line) {
+  for (let one = 1; one < lines; one++) {
+    for (let start = 0, end = 0; start < length; start = end + 1) {
+      for (end = start; end < length && differ(one, end); end++);
+      if (end > start) line(one, start, end);
+    }
+  }
+}
+const regionAt = (column, row) => regionOf[at.get(row * columns + column)] ?? -1;
+const unlike = (one, other) => one !== other && one >= 0 && other >= 0;
+borderLines(columns, rows, (column, row) => unlike(regionAt(column - 1, row), regionAt(column, row)), (column, start, end) => {
+  borders.moveTo(column, start);
+  borders.lineTo(column, end);
+});
+borderLines(rows, columns, (row, column) => unlike(regionAt(column, row - 1), regionAt(column, row)), (row, start, end) => {
+  borders.moveTo(start, row);
+  borders.lineTo(end, row);
 });
 
 // A picture with a pixel for each cell, to lay over the map.

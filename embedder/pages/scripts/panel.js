@@ -14,7 +14,7 @@ function described(image) {
 
 function actions(image) {
   const made = element("div", "", "actions");
-  if (address(image).startsWith("file:///")) {
+  if (local(image)) {
     const link = element("a", "Open original", "button");
     link.href = address(image);
     link.target = "_blank";

@@ -43,13 +43,12 @@ function picture(image) {
 
 // The original, where this page may load it: it lies on this machine, and so does the page.
 function original(image, shown, failed = () => {}) {
-  const source = address(image);
-  if (location.protocol !== "file:" || !source.startsWith("file:///") || source.startsWith("file:////")) return false;
+  if (location.protocol !== "file:" || !local(image)) return false;
   const made = element("img");
   made.alt = "";
   made.onload = () => shown(made);
   made.onerror = failed;
-  made.src = source;
+  made.src = address(image);
   return true;
 }
 

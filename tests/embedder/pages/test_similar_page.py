@@ -84,6 +84,8 @@ def test_keys_go_through_the_pictures(chrome: Chrome, page: Path) -> None:
     press(chrome, Keys.ARROW_RIGHT)
     assert shown.get_property("textContent") == names[2]
     assert "file:///" in dialog.find_element(By.CSS_SELECTOR, ".source").text
+    size = "const one = document.querySelector('.large img'); return [one.naturalWidth, one.naturalHeight]"
+    WebDriverWait(chrome, 20).until(lambda _: chrome.execute_script(size) == [60, 40], "the original, uncropped")
     press(chrome, Keys.ESCAPE)
     WebDriverWait(chrome, 20).until(lambda _: not dialog.get_property("open"))
     # The page hears of the closing a moment later than the property says it.
