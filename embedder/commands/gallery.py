@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
     command = commands.add_parser(
         "gallery",
         help="make a page of a whole collection",
-        description="Write one page: a map of all images with alike ones side by side, near-duplicates, outliers, failures.",
+        description="Write one page: a map with alike images side by side, near-duplicates, outliers and failures.",
         epilog=EXAMPLES,
     )
     add_store(command)

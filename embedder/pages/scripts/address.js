@@ -12,6 +12,7 @@ function addressed(id) {
 function arrive() {
   const [, panel = "", id = ""] = /^#\/([a-z]+)(?:\/(.+))?$/.exec(location.hash) ?? [];
   const image = addressed(id);
+  mark([]); // what was pointed at may be gone
   if (panel !== "look") closeLook();
   if (image >= 0 && image !== choice.chosen) choose(image);
   if (panel === "look" && image >= 0) { open("near"); showLook(image); }

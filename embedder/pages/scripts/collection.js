@@ -27,7 +27,7 @@ function path(image) {
 
 const regionName = (number) => regions[number].label || name(regions[number].representative);
 
-// Everything by likeness to an image, from the shortened vectors; the nearest neighbours by their exact cosines.
+// How like an image all others are, from the shortened vectors; the cosines of the nearest neighbours are known exactly.
 const decoded = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 let sketches;
 function likeness(image) {
@@ -39,12 +39,10 @@ function likeness(image) {
     for (let each = 0; each < size; each++) apart += (points[image * size + each] - points[other * size + each]) ** 2;
     scores[other] = 10000 * (1 - (apart * data.sketches.step ** 2 + (rests[image] + rests[other]) * data.sketches.rest_step) / 2);
   }
-  const [near, exact] = data.neighbours[image];
+  const [near, exact] = data.neighbours[image], known = new Map(near.map((other, number) => [other, exact[number]])).set(image, 10000);
   const least = exact.at(-1) ?? 10000;
-  for (let other = 0; other < ids.length; other++) scores[other] = Math.min(scores[other], least);
-  near.forEach((other, number) => { scores[other] = exact[number]; });
-  scores[image] = 10000;
-  return scores;
+  for (let other = 0; other < ids.length; other++) scores[other] = known.get(other) ?? Math.min(scores[other], least);
+  return { scores, known };
 }
 
 // The larger of two images, by the rule that says which of near-duplicates to keep.

@@ -3,7 +3,7 @@ const find = byId("find"), controls = ["folder", "type", "from", "to"].map(byId)
 const HUES = ["#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45", "#469990", "#dcbeff", "#9a6324", "#fabed4"];
 const OTHERS = "#808080";
 let hits = [], turn = -1; // what was found, and which of it was visited last
-let sorted = null; // an image, and how like it all others are
+let sorted = null; // an image, how like it all are, and of which that is known exactly
 
 function tallied(values) {
   const counts = new Map();
@@ -42,7 +42,7 @@ function search() {
   hits = order;
   listed(panel, order, (image) => {
     const made = marking(button("", () => visit("near", image), "hit"), [image]);
-    made.append(picture(image), about(image, sorted ? `about ${shown(sorted.scores[image])}` : ""));
+    made.append(picture(image), about(image, sorted ? `${sorted.known.has(image) ? "" : "about "}${shown(sorted.scores[image])}` : ""));
     return made;
   });
   announce(count);
@@ -57,7 +57,7 @@ function step(by) {
 }
 
 function sortBy(image) {
-  sorted = { image, scores: likeness(image) };
+  sorted = { image, ...likeness(image) };
   byId("colour").value = "likeness";
   recolour();
   search();

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -271,7 +272,7 @@ def test_images_are_found_counted_and_reached_one_by_one(chrome: Chrome, page: P
     assert chrome.find_element(By.ID, "count").text == "0 found"
 
 
-def test_a_folder_is_chosen_and_the_map_is_coloured(chrome: Chrome, page: Path) -> None:
+def test_a_filter_is_chosen_and_the_map_is_coloured(chrome: Chrome, page: Path, gathered: Gathered) -> None:
     opened(chrome, page)
     chrome.find_element(By.ID, "tab-finding").click()
     Select(chrome.find_element(By.ID, "folder")).select_by_value("grey/")
@@ -279,6 +280,15 @@ def test_a_folder_is_chosen_and_the_map_is_coloured(chrome: Chrome, page: Path) 
     Select(chrome.find_element(By.ID, "folder")).select_by_value("")
     Select(chrome.find_element(By.ID, "type")).select_by_visible_text("PNG (47)")
     assert chrome.find_element(By.ID, "found").text == "47 found"
+    day = datetime.fromtimestamp((gathered.folder / "0.png").stat().st_mtime, UTC).date()
+    for end, offset, count in (("from", 1, 0), ("from", 0, 47), ("to", -1, 0), ("to", 0, 47)):
+        chrome.execute_script(
+            "const one = document.getElementById(arguments[0]); one.value = arguments[1];"
+            "one.dispatchEvent(new Event('change'))",
+            end,
+            (day + timedelta(days=offset)).isoformat(),
+        )
+        assert chrome.find_element(By.ID, "found").text == f"{count} found"
     before = pixel_sum(chrome)
     Select(chrome.find_element(By.ID, "colour")).select_by_value("folder")
     assert "red/ (10)" in chrome.find_element(By.ID, "legend").text
@@ -334,6 +344,11 @@ def test_duplicates_say_which_to_keep_and_a_shell_deletes_the_others(
     downloading(chrome, tmp_path)
     chrome.find_element(By.ID, "tab-groups").click()
     assert chrome.find_element(By.ID, "grouped").text == "6 images in 3 groups"
+    unmarked = pixel_sum(chrome)
+    ActionChains(chrome).move_to_element(chrome.find_element(By.CSS_SELECTOR, ".group h2")).perform()
+    WebDriverWait(chrome, 10).until(
+        lambda _: pixel_sum(chrome) != unmarked, "the map marks the group that is pointed at"
+    )
     kept, gone = (each.text for each in chrome.find_elements(By.CSS_SELECTOR, ".copy")[:2])
     assert kept.split("\n")[:2] == ["photos/0.jpg", "0.jpg"], "the name, which the picture has too"
     assert "photos/" in kept
@@ -381,8 +396,7 @@ def test_a_threshold_that_is_dragged_groups_as_the_command_does(chrome: Chrome, 
 STATES = ("", "#/finding", "#/near/red%2F00.png", "#/groups", "#/outliers", "#/failures", "#/look/red%2F00.png")
 
 
-@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (DESKTOP, True), (PHONE, False)])
 def test_everybody_can_use_it(chrome: Chrome, page: Path, size: tuple[int, int], *, dark: bool) -> None:
     opened(chrome, page, size, dark=dark)
     for state in STATES:
