@@ -1,4 +1,4 @@
-"""What the stages hand to each other: reference → sample → picture → embedding → stored vector."""
+"""What the stages hand to each other: reference → sample → picture → stored vector."""
 
 from __future__ import annotations
 
@@ -120,14 +120,6 @@ class Picture:
 
     reference: Reference
     pixels: Pixels  # (crop, crop, 3) uint8, RGB
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Embedding:
-    """A batch's vectors, row for row."""
-
-    references: tuple[Reference, ...]
-    vectors: Vectors  # (B, D), in the dtype to be stored
 
 
 SCHEMA_VERSION = 1
