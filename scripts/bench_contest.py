@@ -125,7 +125,7 @@ def comparison(contestants: list[Contestant]) -> list[str]:
     return [
         f"- whole run / original's way: {whole.rate / by_name['original'].rate:.2f}",
         f"- whole run / textbook recipe: {whole.rate / by_name['textbook'].rate:.2f}",
-        f"- {formula} with {encoding.title}: {bound:.1f} images/s; the whole run reaches {whole.rate / bound:.2f} of it",
+        f"- {formula}: {bound:.1f} images/s with {encoding.title}; the whole run reaches {whole.rate / bound:.2f} of it",
         f"- `embedder run` took {whole.rounds[-1]['engine']}; thread seconds by stage: {stages}",
     ]
 

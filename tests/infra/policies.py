@@ -88,7 +88,7 @@ def _reached(modules: tuple[str, ...]) -> set[Path]:
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and ":" in node.value:
                 names = [node.value.partition(":")[0]]  # a row of a table: `embedder.stores.sqlite:SQLiteStore`
             else:
                 continue
