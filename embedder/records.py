@@ -131,9 +131,9 @@ def _named(attribute: str, **absent: object) -> dict[str, object]:
     return {"attribute": attribute, **absent}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class VectorInfo:
-    """A stored vector without its numbers."""
+    """A stored vector without its numbers. Positional arguments make it of a database's row at little cost."""
 
     image_id: str = field(metadata=_named("ImageId"))
     data_type: str = field(metadata=_named("DataType", absent="float32"))
