@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable, Sequence
+from dataclasses import Field, dataclass, field, fields
+from itertools import compress
+from types import NoneType
+from typing import Any, Literal, TypeAlias, get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,9 @@ import numpy.typing as npt
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Vectors: TypeAlias = npt.NDArray[np.floating[Any]]
 Stage: TypeAlias = Literal["list", "check", "load", "fetch", "decode", "encode", "write"]
+
+TIMED_STAGES: tuple[Stage, ...] = ("load", "fetch", "decode", "encode", "write")
+"""The stages whose seconds are reported."""
 
 
 PREPROCESSING_VERSION = "pre1"
@@ -125,36 +130,104 @@ class Embedding:
     vectors: Vectors  # (B, D), in the dtype to be stored
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """Some stored vectors at once, a column each: a million are read without an object for each."""
+SCHEMA_VERSION = 1
+"""Raise it when a field is added to a stored vector. Files made before there were versions are 0."""
 
-    image_ids: Sequence[str]
-    fingerprints: Sequence[str]
-    data_types: Sequence[str]
-    dimensions: Sequence[int]
-    vectors: Sequence[bytes]
+
+def _named(attribute: str, **absent: object) -> dict[str, object]:
+    """Metadata of a field: what the stores call it, and its value where something else wrote none."""
+    return {"attribute": attribute, **absent}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorInfo:
     """A stored vector without its numbers."""
 
-    image_id: str
-    data_type: str
-    """numpy dtype name."""
-    dimension: int
-    created: str
+    image_id: str = field(metadata=_named("ImageId"))
+    data_type: str = field(metadata=_named("DataType", absent="float32"))
+    """The stored numbers' numpy dtype, by name."""
+    dimension: int = field(metadata=_named("Dimension", absent=0))
+    created: str = field(metadata=_named("Created", absent=""))
     """ISO 8601, UTC."""
-    fingerprint: str
-    etag: str
-    source: str
-    modified: str | None = None
+    fingerprint: str = field(metadata=_named("Fingerprint", absent=""))
+    etag: str = field(metadata=_named("ETag", absent=""))
+    source: str = field(metadata=_named("Source", absent=""))
+    modified: str | None = field(default=None, metadata=_named("Modified"))
+    """Local files only: size and modification time."""
+    scale: float | None = field(default=None, metadata=_named("Scale"))
+    """The vector is the stored numbers × this. None: it is the numbers themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredVector(VectorInfo):
-    """A stored vector: one DynamoDB item, or one row of the table `vectors`."""
+    """A stored vector: one DynamoDB item, or one row of the table `vectors`.
 
-    vector: bytes
+    The schema is written down here and nowhere else: a store derives its columns or attributes from `ATTRIBUTES`.
+    """
+
+    vector: bytes = field(metadata=_named("Vector"))
     """Little-endian, `dimension` numbers of `data_type`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """One field of a stored vector, as the stores see it."""
+
+    name: str
+    """Of the attribute, or of the column."""
+    field: str
+    kind: type
+    """Of its values: str, int, float or bytes."""
+    optional: bool
+    """Whether a vector may be without it. Fields that were added later are, so that older stores can be read."""
+    absent: object = None
+    """Its value in an item that something else wrote without it."""
+
+
+def _attribute(each: Field[Any]) -> Attribute:
+    hint = get_type_hints(StoredVector)[each.name]
+    kinds = get_args(hint) or (hint,)
+    return Attribute(
+        name=each.metadata["attribute"],
+        field=each.name,
+        kind=next(kind for kind in kinds if kind is not NoneType),
+        optional=NoneType in kinds,
+        absent=each.metadata.get("absent"),
+    )
+
+
+ATTRIBUTES = tuple(map(_attribute, fields(StoredVector)))
+"""All of a stored vector. The key comes first; the vector comes last, so that whoever reads the rest of a SQLite row
+does not walk through the pages of its vector."""
+INFO_ATTRIBUTES = tuple(map(_attribute, fields(VectorInfo)))
+KEY = ATTRIBUTES[0].name
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some stored vectors at once, as columns: a million are read without an object for each.
+
+    A column has the values of the field of `StoredVector` after which it is named.
+    """
+
+    image_ids: Sequence[str]
+    fingerprints: Sequence[str]
+    data_types: Sequence[str]
+    dimensions: Sequence[int]
+    scales: Sequence[float | None]
+    vectors: Sequence[bytes]
+
+    @classmethod
+    def of(cls, rows: Iterable[Sequence[Any]]) -> Block:
+        """Turn rows, at least one, with the values of `BLOCK_ATTRIBUTES`, into columns."""
+        return cls(*zip(*rows, strict=True))
+
+    def only(self, fingerprint: str) -> Block:
+        """Return the vectors of one fingerprint."""
+        chosen = [each == fingerprint for each in self.fingerprints]
+        columns = (getattr(self, each.name) for each in fields(self))
+        return Block(*(list(compress(column, chosen)) for column in columns))
+
+
+BLOCK_ATTRIBUTES = tuple(each for name in fields(Block) for each in ATTRIBUTES if f"{each.field}s" == name.name)
+"""Those of a block, in the order of its columns."""

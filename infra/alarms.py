@@ -1,4 +1,4 @@
-"""What somebody is told of by mail. docs/operations.md says, alarm by alarm, what to do."""
+"""The alarms, which send mail. docs/operations.md says for each what to do."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra import metrics
-from infra.settings import Settings
+from infra.settings import StageSettings
 from infra.storage import Storage
 
 _QUIET = cloudwatch.TreatMissingData.NOT_BREACHING
 THROTTLED_IN_5_MINUTES = 1000
-"""Workers wait a throttle out; this many, three times in a row, and they spend their time waiting."""
+"""Workers wait and try again. With this many throttles three times in a row they mostly wait."""
 BAND = 4
-"""Standard deviations: a run of another kind of image is no anomaly."""
+"""Standard deviations; wide enough that a run of larger images is no anomaly."""
 
 
 class Alarms(Construct):
-    """Each is named after its stage and what it watches: `embedder-prod-failed-jobs`."""
+    """Each alarm is named after its stage and its subject: `embedder-prod-failed-jobs`."""
 
     def __init__(
-        self, scope: Construct, settings: Settings, topic: sns.ITopic, storage: Storage, submitter: lambda_.IFunction
+        self,
+        scope: Construct,
+        settings: StageSettings,
+        topic: sns.ITopic,
+        storage: Storage,
+        submitter: lambda_.IFunction,
     ) -> None:
         super().__init__(scope, "Alarms")
         self.settings = settings
@@ -37,9 +42,9 @@ class Alarms(Construct):
     def _jobs(self) -> None:
         ours = self.settings
         failed = metrics.ours(ours, "FailedJobs", "Sum")
-        self._above("failed-jobs", failed, 0, "A worker was given up: the images of its shard are missing")
+        self._above("failed-jobs", failed, 0, "A worker failed for good: the images of its shard are missing")
         waiting = metrics.ours(ours, "RunnableSeconds", "Maximum")
-        self._above("stuck-jobs", waiting, 60 * ours.stuck_minutes, "Jobs wait, and none runs", times=3)
+        self._above("stuck-jobs", waiting, 60 * ours.stuck_minutes, "Jobs wait and none runs", times=3)
         share = cloudwatch.MathExpression(
             expression="100 * failed / images",
             label="percent of images that failed",
@@ -72,7 +77,7 @@ class Alarms(Construct):
             )
 
     def put_aside(self, queue: sqs.IQueue) -> None:
-        """Add the alarm that only a stage with notifications has."""
+        """Add the alarm of a stage that embeds uploads."""
         waiting = queue.metric_approximate_number_of_messages_visible(period=Duration.minutes(5), statistic="Maximum")
         self._above("put-aside-uploads", waiting, 0, "Notifications of uploads could not be read")
 
@@ -91,7 +96,7 @@ class Alarms(Construct):
         alarm.add_alarm_action(self.mail)
 
     def _unusual(self, name: str, metric: cloudwatch.Metric, about: str) -> None:
-        """An alarm by CloudWatch's anomaly detection, which learns for two weeks what is usual."""
+        """Add an alarm by CloudWatch's anomaly detection, which learns for two weeks what is usual."""
         alarm = cloudwatch.AnomalyDetectionAlarm(
             self,
             name,

@@ -1,6 +1,6 @@
-"""The CDK app: `python -m infra.app -c stage=prod`, which needs no account, or the app of the `cdk` command.
+"""The CDK app: run as `python -m infra.app -c stage=prod`, which needs no account, or by the `cdk` command.
 
-Exit code 0, or 2 with a sentence about a setting. What cdk-nag finds and nobody has acknowledged ends it with 1.
+Exit codes: 0 done · 1 cdk-nag has findings that are not acknowledged · 2 a setting is wrong, explained in a sentence.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from typing import Any
 from aws_cdk import App, Stage, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from infra.pipeline import Pipeline
+from infra.pipeline import DeliveryPipeline
 from infra.settings import SettingsError
-from infra.silo import Silo
-from infra.stages import Plan, read_plan
+from infra.stack import StageStack
+from infra.stages import Deployment, read_deployment
 
 HOME = Path(__file__).parent
 FLAGS: dict[str, Any] = json.loads((HOME / "cdk.json").read_text(encoding="utf-8"))["context"]
-"""The CDK's feature flags: read by the `cdk` command from cdk.json, and from there by us when it is not used."""
+"""The CDK's feature flags. The `cdk` command reads them from cdk.json; without it we do."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Synthesize what the command line or the `cdk` command asks for."""
-    parser = argparse.ArgumentParser(prog="scripts/synth", description="Synthesizes the CDK app.")
+    """Synthesize what the command line or the `cdk` command asks for, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="scripts/synth", description="Synthesize the CDK app.")
     parser.add_argument("-c", "--context", action="append", default=[], metavar="NAME=VALUE", help="stage or a setting")
-    parser.add_argument("-o", "--output", metavar="FOLDER", help="where to (default infra/cdk.out)")
+    parser.add_argument("-o", "--output", metavar="FOLDER", help="the output (default infra/cdk.out)")
     given = parser.parse_args(arguments)
     stray = [each for each in given.context if "=" not in each]
     if stray:
         parser.error(f"-c {stray[0]}: expected NAME=VALUE")
     named = dict(each.split("=", 1) for each in given.context)
     try:
-        plan = read_plan({**json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}")), **named})
+        deployment = read_deployment({**json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}")), **named})
     except SettingsError as error:
         print(f"synth: {error}", file=sys.stderr)
         return 2
     output = given.output or os.environ.get("CDK_OUTDIR") or str(HOME / "cdk.out")
     try:
-        synthesize(plan, output)
+        synthesize(deployment, output)
     except SettingsError as error:
         print(f"synth: {error}", file=sys.stderr)
         return 2
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def findings(output: Path) -> str:
-    """What cdk-nag has to say, a line each."""
+    """Return cdk-nag's findings, one a line."""
     report = json.loads((output / "validation-report.json").read_text(encoding="utf-8"))
     lines = [
         f"{found['ruleName']} at {where['constructPath']}: {found['description']}"
@@ -64,19 +64,23 @@ def findings(output: Path) -> str:
         for found in plugin["violations"]
         for where in found["violatingConstructs"]
     ]
-    return "\n".join([f"{len(lines)} findings that nobody has acknowledged (infra/permissions.py: accept)", *lines])
+    return "\n".join([f"{len(lines)} findings that are not acknowledged (infra/permissions.py: accept)", *lines])
 
 
-def synthesize(plan: Plan, output: str) -> None:
-    """Write the cloud assembly of a plan into a folder. Raises SettingsError."""
-    app = App(context=FLAGS, outdir=output, analytics_reporting=False)
+def synthesize(deployment: Deployment, output: str) -> None:
+    """Write the cloud assembly of a deployment into a folder.
+
+    Raises:
+        SettingsError: a setting does not fit.
+    """
+    app = App(context={**FLAGS, **deployment.context}, outdir=output, analytics_reporting=False)
     checked: list[Stage] = [app]
-    if plan.delivery:
-        # The pipeline's own roles are of the CDK's making, and their wildcards not ours to answer for.
-        checked = Pipeline(app, plan.delivery, plan.stages).deployed
+    if deployment.delivery:
+        # The CDK makes the pipeline's own roles, whose wildcards are not checked here.
+        checked = DeliveryPipeline(app, deployment.delivery, deployment.stages).deployed
     else:
-        for settings in plan.stages:
-            Silo(app, settings)
+        for settings in deployment.stages:
+            StageStack(app, settings)
     for stage in checked:
         Validations.of(stage).add_plugins(AwsSolutionsChecks(stage, write_suppressions_to_cloud_formation=True))
     app.synth()

@@ -1,4 +1,4 @@
-"""One page that shows a run as it goes, and what it goes through."""
+"""A dashboard that shows the progress of runs, and the services that they use."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra import metrics
-from infra.settings import Settings
+from infra.settings import StageSettings
 from infra.storage import Storage
 
 
 class Dashboard(Construct):
-    """Named after the stack."""
+    """The dashboard is named after the stack."""
 
-    def __init__(self, scope: Construct, settings: Settings, storage: Storage, submitter: lambda_.IFunction) -> None:
+    def __init__(
+        self, scope: Construct, settings: StageSettings, storage: Storage, submitter: lambda_.IFunction
+    ) -> None:
         super().__init__(scope, "Dashboard")
 
         def sums(*names: str) -> list[cloudwatch.IMetric]:

@@ -1,4 +1,4 @@
-"""The machines of one kind of worker: Spot first, on demand behind it, and the queue in front of both."""
+"""The machines of one kind of worker: Spot first, then on demand, and the queue in front of both."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from constructs import Construct
 
 from infra.network import Network
 from infra.permissions import accept
-from infra.settings import Settings
+from infra.settings import StageSettings
 
 _AMI = {"cpu": "ECS_AL2023", "gpu": "ECS_AL2023_NVIDIA"}
 _DISK_GIB = {"cpu": 50, "gpu": 100}
-"""The container's image twice, packed and unpacked, and what the system needs: torch with CUDA is large."""
+"""Room for the container image twice, packed and unpacked, and for the system; torch with CUDA is large."""
 
-_USER_DATA = """\
+USER_DATA = """\
 MIME-Version: 1.0
 Content-Type: multipart/mixed; boundary="==EMBEDDER=="
 
@@ -24,30 +24,39 @@ Content-Type: multipart/mixed; boundary="==EMBEDDER=="
 Content-Type: text/x-shellscript; charset="us-ascii"
 
 #!/bin/bash
-# A Spot instance that is about to be reclaimed takes no new worker, and tells its own to stop.
+# A Spot instance that is about to be reclaimed takes no new workers.
 echo ECS_ENABLE_SPOT_INSTANCE_DRAINING=true >> /etc/ecs/ecs.config
-# Batch's containers are on the machine's own network, where no hop limit keeps them from its credentials. ECS's agent
-# is root, and a worker is not; a worker's own credentials come from another address.
-iptables --wait --insert OUTPUT --destination 169.254.169.254 --match owner ! --uid-owner root --jump REJECT
+# Batch's containers share the machine's network, where no hop limit keeps them from its credentials. ECS's agent runs
+# as root and a worker does not; a worker gets its own credentials from another address.
+# This script runs before ECS's agent starts. Without the rule the machine must take no workers, so the agent is masked
+# and the machine goes down.
+rule="OUTPUT --destination 169.254.169.254 --match owner ! --uid-owner root --jump REJECT"
+if ! { iptables --wait --insert $rule && iptables --wait --check $rule; }; then
+  echo "embedder: the rule that protects the machine's credentials cannot be set; no worker starts here" >&2
+  systemctl mask --now ecs
+  shutdown --poweroff now
+fi
 
 --==EMBEDDER==--
 """
 
-
 MOST_UPDATE_MINUTES = 360
-"""So long may Batch be made to wait for a machine's workers before it replaces the machine."""
+"""The longest that Batch waits for the workers of a machine before it replaces the machine."""
+_NEVER_STARTS = ("MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE", "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT")
+"""Batch's reasons of jobs that no machine of the queue can run."""
 
 
 class Machines(Construct):
-    """No machine runs, and nothing costs, while no job waits."""
+    """No machine runs, and nothing is charged, while no job waits."""
 
-    def __init__(self, scope: Construct, settings: Settings, kind: str, network: Network) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings, kind: str, network: Network) -> None:
         super().__init__(scope, "Machines")
         self.kind = kind
+        self.settings = settings
         self.template = self._template()
         self.profile = iam.CfnInstanceProfile(self, "Profile", roles=[self._instance_role().role_name])
         limits = {"Spot": settings.spot_vcpus, "OnDemand": settings.on_demand_vcpus}
-        environments = [self._environment(name, limit, settings, network) for name, limit in limits.items() if limit]
+        environments = [self._environment(name, limit, network) for name, limit in limits.items() if limit]
         self.queue = batch.CfnJobQueue(
             self,
             "Queue",
@@ -59,12 +68,23 @@ class Machines(Construct):
                 )
                 for order, environment in enumerate(environments, start=1)
             ],
+            # A job that can never start would block those behind it. Its end is mailed as a failed job.
+            job_state_time_limit_actions=[
+                batch.CfnJobQueue.JobStateTimeLimitActionProperty(
+                    action="CANCEL",
+                    max_time_seconds=max(600, 60 * settings.stuck_minutes),
+                    reason=reason,
+                    state="RUNNABLE",
+                )
+                for reason in _NEVER_STARTS
+            ],
         )
 
-    def _environment(self, name: str, limit: int, settings: Settings, network: Network) -> batch.CfnComputeEnvironment:
-        """Machines to be had in one way. Without a service role: with Batch's own, they can be changed in place."""
-        spot = name == "Spot"
+    def _environment(self, name: str, limit: int, network: Network) -> batch.CfnComputeEnvironment:
+        """Return one way to get machines. It names no service role: only with Batch's own can it change in place."""
+        settings, spot = self.settings, name == "Spot"
         ami = batch.CfnComputeEnvironment.Ec2ConfigurationObjectProperty(image_type=_AMI[self.kind])
+        own = {"Name": f"{settings.name} {self.kind} worker", "embedder-stage": settings.stage}
         resources = batch.CfnComputeEnvironment.ComputeResourcesProperty(
             type="SPOT" if spot else "EC2",
             allocation_strategy="SPOT_PRICE_CAPACITY_OPTIMIZED" if spot else "BEST_FIT_PROGRESSIVE",
@@ -79,7 +99,7 @@ class Machines(Construct):
             security_group_ids=[network.workers.security_group_id],
             subnets=network.subnets,
             update_to_latest_image_version=True,
-            tags={"Name": f"{settings.name} {self.kind} worker", "embedder-stage": settings.stage},  # of the machines
+            tags={**settings.tags, **own},  # of the machines
         )
         return batch.CfnComputeEnvironment(
             self,
@@ -92,32 +112,40 @@ class Machines(Construct):
             ),
             replace_compute_environment=False,
             update_policy=batch.CfnComputeEnvironment.UpdatePolicyProperty(
-                terminate_jobs_on_update=False,  # which is also the default, with half an hour for them to end
+                terminate_jobs_on_update=False,  # the default, which gives workers half an hour
                 job_execution_timeout_minutes=min(settings.timeout_minutes, MOST_UPDATE_MINUTES),
             ),
         )
 
     def _instance_role(self) -> iam.Role:
+        reasons = {
+            "service-role/AmazonEC2ContainerServiceforEC2Role": (
+                "AWS decides what ECS's agent needs; with a copy of the policy a new agent might not start"
+            ),
+        }
+        if self.settings.session_manager:
+            reasons["AmazonSSMManagedInstanceCore"] = "AWS decides what the agent of Systems Manager needs"
         role = iam.Role(
             self,
             "Instance",
             assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"),
             description="The machine itself, for ECS's agent; workers have a role of their own",
-            managed_policies=[
-                iam.ManagedPolicy.from_aws_managed_policy_name("service-role/AmazonEC2ContainerServiceforEC2Role")
-            ],
+            managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name(name) for name in reasons],
         )
-        policy = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
-        reason = "what ECS's agent may need is AWS's to say: with a copy of our own a new agent would not start"
-        accept(role, {f"AwsSolutions-IAM4[Policy::{policy}]": reason})
+        for name, reason in reasons.items():
+            accept(role, {f"AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{name}]": reason})
         return role
 
     def _template(self) -> ec2.CfnLaunchTemplate:
-        """Encrypted disk, draining, and metadata that a worker cannot ask for."""
+        """Return the launch template: an encrypted disk, draining, and metadata that a worker cannot read."""
         disk = ec2.CfnLaunchTemplate.BlockDeviceMappingProperty(
             device_name="/dev/xvda",
             ebs=ec2.CfnLaunchTemplate.EbsProperty(
-                encrypted=True, volume_size=_DISK_GIB[self.kind], volume_type="gp3", delete_on_termination=True
+                encrypted=True,
+                kms_key_id=self.settings.key or None,
+                volume_size=_DISK_GIB[self.kind],
+                volume_type="gp3",
+                delete_on_termination=True,
             ),
         )
         return ec2.CfnLaunchTemplate(
@@ -128,6 +156,6 @@ class Machines(Construct):
                 metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
                     http_tokens="required", http_put_response_hop_limit=1
                 ),
-                user_data=Fn.base64(_USER_DATA),
+                user_data=Fn.base64(USER_DATA),
             ),
         )

@@ -1,7 +1,7 @@
-"""The metrics that alarms and dashboard look at.
+"""The metrics of alarms and dashboard.
 
-The workers write theirs as lines of their log, the watchman does too (watcher/): namespace `embedder`, one dimension,
-`Deployment`, which is the stage.
+Workers and the job monitor (job_monitor/) write metrics as lines of their logs, in the namespace `embedder` with the
+dimension `Deployment`, which is the stage.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from infra.settings import Settings
+from infra.settings import StageSettings
 
 STAGES = ("Load", "Fetch", "Decode", "Encode", "Write")
-"""Of a worker, each with its seconds: `FetchSeconds`."""
+"""The stages of a worker. Each has a metric of its seconds, such as `FetchSeconds`."""
 FAILING_STAGES = ("check", "fetch", "decode", "encode", "write")
-"""What the dimension `Stage` of `FailedImages` may be."""
+"""The values of the dimension `Stage` of `FailedImages`."""
 
 
-def ours(settings: Settings, name: str, statistic: str, minutes: int = 5, **dimensions: str) -> cloudwatch.Metric:
-    """A metric of the workers or of the watchman."""
+def ours(settings: StageSettings, name: str, statistic: str, minutes: int = 5, **dimensions: str) -> cloudwatch.Metric:
+    """Return a metric of the workers or of the job monitor."""
     return cloudwatch.Metric(
         namespace="embedder",
         metric_name=name,
@@ -29,7 +29,7 @@ def ours(settings: Settings, name: str, statistic: str, minutes: int = 5, **dime
 
 
 def table(name: str, metric: str) -> cloudwatch.Metric:
-    """A sum over five minutes that DynamoDB itself reports for a table."""
+    """Return a sum over five minutes that DynamoDB reports for a table."""
     return cloudwatch.Metric(
         namespace="AWS/DynamoDB",
         metric_name=metric,

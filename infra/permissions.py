@@ -1,4 +1,4 @@
-"""Policies that say why: a wildcard without a reason is an error here, and a finding of cdk-nag."""
+"""Policies with reasons: a wildcard without a reason is an error here and a finding of cdk-nag."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from constructs import Construct
 
 
 def allow(role: iam.Role, *actions: str, on: Sequence[str], why: str = "") -> None:
-    """Allow a role some actions.
+    """Allow a role some actions on some resources.
 
     Args:
-        on: ARNs of resources.
-        why: the reason for a wildcard among them.
+        on: the ARNs of the resources.
+        why: the reason for a wildcard in one of them.
     """
     wild = [each for each in on if "*" in _shown(role, each)]
-    assert bool(wild) == bool(why), f"{actions}: a wildcard has a reason, and nothing else has: {on}"
+    assert bool(wild) == bool(why), f"{actions}: a wildcard needs a reason, and nothing else has one: {on}"
     role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=list(on)))
     for each in wild:
         accept(role, {f"AwsSolutions-IAM5[Resource::{_shown(role, each)}]": why})
 
 
 def accept(scope: Construct, reasons: dict[str, str]) -> None:
-    """Acknowledge findings of cdk-nag, each with its reason, on a construct and what is in it."""
+    """Acknowledge findings of cdk-nag, each with its reason, on a construct and everything in it."""
     for rule, reason in reasons.items():
         Validations.of(scope).acknowledge(Acknowledgment(id=rule, reason=reason))
 
 
 def _shown(scope: Construct, value: Any) -> str:
-    """A resource's ARN as cdk-nag writes it into a finding's id: `<Bucket.Arn>/*`."""
+    """Return a resource's ARN as cdk-nag writes it into the id of a finding: `<Bucket.Arn>/*`."""
     return _flat(Stack.of(scope).resolve(value))
 
 

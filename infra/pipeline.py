@@ -1,6 +1,6 @@
-"""Delivery by itself: a push to the repository synthesizes and deploys the stages, one after the other.
+"""Continuous delivery: a push to the repository synthesizes and deploys the stages, one after the other.
 
-It runs no tests: those are for CI, before the push.
+The pipeline runs no tests; those are for CI, before the push.
 """
 
 from __future__ import annotations
@@ -8,16 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aws_cdk import Environment, Stack, Stage, pipelines
+from aws_cdk import aws_codebuild as codebuild
 from constructs import Construct
 
-from infra.settings import Delivery, Settings
-from infra.silo import Silo
+from infra.delivery import Delivery
+from infra.settings import StageSettings
+from infra.stack import StageStack
+
+CDK_CLI = "2.1148.1"
+"""The `cdk` that deploys the pipeline itself; README.md deploys stages with the same."""
+CDK_ASSETS = "4.7.3"
+"""The `cdk-assets` that publishes images and code."""
+_RUNTIMES = {"phases": {"install": {"runtime-versions": {"nodejs": "22", "python": "3.12"}}}}
 
 
-class Pipeline(Stack):
-    """A CDK pipeline, which also updates itself. Deployed once by hand; it lives where the first stage does."""
+class DeliveryPipeline(Stack):
+    """A CDK pipeline that also updates itself. It is deployed once by hand, where the first stage is."""
 
-    def __init__(self, scope: Construct, delivery: Delivery, stages: Sequence[Settings]) -> None:
+    def __init__(self, scope: Construct, delivery: Delivery, stages: Sequence[StageSettings]) -> None:
         first = stages[0]
         super().__init__(
             scope,
@@ -35,6 +43,12 @@ class Pipeline(Stack):
             "Pipeline",
             cross_account_keys=several,
             enable_key_rotation=several or None,
+            cli_version=CDK_CLI,
+            cdk_assets_cli_version=CDK_ASSETS,
+            code_build_defaults=pipelines.CodeBuildOptions(
+                build_environment=codebuild.BuildEnvironment(build_image=codebuild.LinuxBuildImage.STANDARD_7_0),
+                partial_build_spec=codebuild.BuildSpec.from_object(_RUNTIMES),
+            ),
             synth=pipelines.ShellStep(
                 "Synth",
                 input=source,
@@ -45,7 +59,7 @@ class Pipeline(Stack):
         self.deployed: list[Stage] = []
         for settings in stages:
             stage = Stage(self, settings.stage, env=Environment(account=settings.account, region=settings.region))
-            Silo(stage, settings)
+            StageStack(stage, settings)
             asked = [pipelines.ManualApprovalStep(f"Approve-{settings.stage}")]
             pipeline.add_stage(stage, pre=asked if settings.stage in delivery.approve else [])
             self.deployed.append(stage)

@@ -1,50 +1,66 @@
-"""From stages.toml and `-c NAME=VALUE` to settings."""
+"""Read what to synthesize from stages.toml and `-c NAME=VALUE`."""
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.settings import Delivery, Settings, SettingsError
+from infra.delivery import Delivery
+from infra.settings import SettingsError, StageSettings
 
 STAGES = Path(__file__).parent / "stages.toml"
 DEFAULT_STAGE = "dev"
-_CDK_OWN = ("aws:", "aws-cdk:", "@aws-cdk/", "cdk-", "tree-metadata")
-"""What the CDK's own command line puts into the context."""
+_CDK_OWN = ("aws:", "aws-cdk:", "@aws-cdk/", "cdk-", "tree-metadata", "availability-zones:")
+"""Names of the CDK's own context, such as `@aws-cdk/core:permissionsBoundary`. They are passed on to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Deployment:
     """What is to be synthesized: one stage, or a pipeline of several."""
 
-    stages: tuple[Settings, ...]
+    stages: tuple[StageSettings, ...]
     delivery: Delivery | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    """For the CDK itself."""
 
 
-def read_plan(context: Mapping[str, Any], path: Path = STAGES) -> Plan:
-    """The plan that a context (`stage`, `pipeline`, or any setting) asks for.
+def read_deployment(context: Mapping[str, Any], path: Path = STAGES) -> Deployment:
+    """Return the deployment that a context (`stage`, `pipeline`, or any setting) describes.
 
     Raises:
-        SettingsError: what is asked for cannot be.
+        SettingsError: a value does not fit.
     """
-    given = {name: value for name, value in context.items() if not name.startswith(_CDK_OWN)}
+    own = {name: _parsed(name, value) for name, value in context.items() if name.startswith(_CDK_OWN)}
+    given = {name: value for name, value in context.items() if name not in own}
     path = Path(given.pop("stages", path))
     tables = _read(path)
     stage = str(given.pop("stage", DEFAULT_STAGE))
     wants_pipeline = str(given.pop("pipeline", "false")).lower()
     if wants_pipeline != "true":
-        return Plan(stages=(Settings.parse(stage, {**tables.get(stage, {}), **given}),))
+        settings = StageSettings.parse(stage, {**tables.get(stage, {}), **given})
+        return Deployment(stages=(settings,), context=own)
     if "pipeline" not in tables:
-        raise SettingsError(f"there is no table [pipeline] in {path}: it says what to deliver, and from where")
+        raise SettingsError(f"there is no table [pipeline] in {path}: it says which stages to deliver, from where")
     delivery = Delivery.parse(tables["pipeline"])
-    stages = tuple(Settings.parse(name, {**tables.get(name, {}), **given}) for name in delivery.stages)
+    stages = tuple(StageSettings.parse(name, {**tables.get(name, {}), **given}) for name in delivery.stages)
     for each in stages:
         if not each.account or not each.region:
-            raise SettingsError(f"stage {each.stage!r}: a pipeline has to know its account and region; say both")
-    return Plan(stages=stages, delivery=delivery)
+            raise SettingsError(f"stage {each.stage!r}: a pipeline has to know its account and region; give both")
+    return Deployment(stages=stages, delivery=delivery, context=own)
+
+
+def _parsed(name: str, value: Any) -> Any:
+    """Return a value of the CDK's context; on a command line an object is written as JSON."""
+    if not isinstance(value, str) or (value[:1] not in "{[" and value not in ("true", "false")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise SettingsError(f"-c {name}={value}: the value is not JSON: {error}") from None
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
@@ -56,5 +72,5 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         raise SettingsError(f"{path} is not TOML: {error}") from None
     stray = [name for name, table in found.items() if not isinstance(table, dict)]
     if stray:
-        raise SettingsError(f"{path}: {stray[0]} stands outside of a stage's table, such as [prod]")
+        raise SettingsError(f"{path}: {stray[0]} stands outside a stage's table, such as [prod]")
     return found

@@ -1,4 +1,4 @@
-"""Where images, runs and vectors are: the bucket and the table, made here or there already."""
+"""The bucket of images and runs and the table of vectors, created here or existing."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.permissions import accept
-from infra.settings import RUNS_PREFIX, Settings
+from infra.settings import StageSettings
+from infra.settings_checks import NEW_TABLE_WRITES, RUNS_PREFIX
 
 
 class Storage(Construct):
-    """Both outlive the stack: what took days to compute does not go with a mistyped command."""
+    """Both outlive the stack, so that a mistyped command does not delete what took days to compute."""
 
-    def __init__(self, scope: Construct, settings: Settings) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings) -> None:
         super().__init__(scope, "Storage")
         self.key = kms.Key.from_key_arn(self, "Key", settings.key) if settings.key else None
         self.own_bucket = None if settings.bucket else self._bucket(settings)
         self.bucket: s3.IBucket = self.own_bucket or s3.Bucket.from_bucket_name(self, "Bucket", settings.bucket)
         self.table: dynamodb.ITable = (
-            dynamodb.Table.from_table_name(self, "Table", settings.table) if settings.table else self._table()
+            dynamodb.Table.from_table_name(self, "Table", settings.table) if settings.table else self._table(settings)
         )
 
     @property
     def runs(self) -> str:
-        """The ARN of everything that belongs to a run."""
+        """The ARN of all objects of runs."""
         return str(self.bucket.arn_for_objects(f"{RUNS_PREFIX}*"))
 
-    def _bucket(self, settings: Settings) -> s3.Bucket:
+    def _bucket(self, settings: StageSettings) -> s3.Bucket:
         bucket = s3.Bucket(
             self,
             "Images",
@@ -38,8 +39,8 @@ class Storage(Construct):
             enforce_ssl=True,
             encryption=s3.BucketEncryption.KMS if self.key else s3.BucketEncryption.S3_MANAGED,
             encryption_key=self.key,
-            bucket_key_enabled=True if self.key else None,  # else every image is a request to KMS
-            removal_policy=RemovalPolicy.RETAIN,
+            bucket_key_enabled=True if self.key else None,  # otherwise each image is a request to KMS
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,  # a failed first deployment leaves none behind
         )
         bucket.add_lifecycle_rule(id="abandoned-uploads", abort_incomplete_multipart_upload_after=Duration.days(7))
         if settings.manifest_days:
@@ -47,23 +48,25 @@ class Storage(Construct):
                 id="old-runs", prefix=RUNS_PREFIX, expiration=Duration.days(settings.manifest_days)
             )
         reason = (
-            "a log line for each image read would double the bucket's requests, and needs a second bucket to keep; "
-            "who wants to know turns on CloudTrail's data events"
+            "a log line for each image read would double the bucket's requests and need a second bucket; "
+            "CloudTrail's data events serve those who want to know"
         )
         accept(bucket, {"AwsSolutions-S1": reason})
         return bucket
 
-    def _table(self) -> dynamodb.Table:
+    def _table(self, settings: StageSettings) -> dynamodb.Table:
+        warm = settings.warm_throughput
         return dynamodb.Table(
             self,
             "Vectors",
             partition_key=dynamodb.Attribute(name="ImageId", type=dynamodb.AttributeType.STRING),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            warm_throughput=(dynamodb.WarmThroughput(write_units_per_second=warm) if warm > NEW_TABLE_WRITES else None),
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
             encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED if self.key else dynamodb.TableEncryption.DEFAULT,
             encryption_key=self.key,
             deletion_protection=True,
-            removal_policy=RemovalPolicy.RETAIN,
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )

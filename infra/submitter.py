@@ -1,4 +1,4 @@
-"""The Lambda that turns an event into a run and its jobs: the folder submitter/ as it stands."""
+"""The Lambda functions that turn events into runs and their jobs: the folder submitter/ as it stands."""
 
 from __future__ import annotations
 
@@ -6,33 +6,45 @@ from pathlib import Path
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.functions import Function
+from infra.lambda_function import LambdaFunction
 from infra.permissions import allow
-from infra.settings import Settings
+from infra.settings import StageSettings
 from infra.storage import Storage
-from infra.workers import Workers
+from infra.worker_kind import WorkerKind
 
 TIMEOUT = Duration.seconds(900)
-"""The most there is: listing a million images takes minutes."""
+"""The longest that Lambda allows: listing ten million images takes minutes."""
+UPLOADS_TIMEOUT = Duration.seconds(60)
+"""For a batch of notifications, which lists nothing. A failed batch is invisible for six times as long."""
 MEMORY_MIB = 1769
-"""From here on a Lambda has a whole vCPU, which reads S3's XML."""
+"""From here on a function has a whole vCPU, which parses S3's XML."""
 
 
-class Submitter(Function):
-    """Lists images, writes runs, and submits to that queue with that definition."""
+class Submitter(LambdaFunction):
+    """Lists images, writes runs, and submits to one queue with one job definition."""
 
-    def __init__(self, scope: Construct, settings: Settings, storage: Storage, workers: Workers) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        settings: StageSettings,
+        storage: Storage,
+        workers: WorkerKind,
+        timeout: Duration = TIMEOUT,
+    ) -> None:
         super().__init__(
             scope,
-            "Submitter",
+            name,
             settings,
             package=Path(__file__).parents[1] / "submitter",
             handler="submitter.handler.handler",
-            description="The submitter: a run and its Batch jobs from folders of the bucket",
+            description="The submitter: a run and its Batch jobs from folders or uploads of the bucket",
             memory_mib=MEMORY_MIB,
-            timeout=TIMEOUT,
+            timeout=timeout,
             environment={
                 "S3_BUCKET_NAME": storage.bucket.bucket_name,
                 "DYNAMODB_TABLE_NAME": storage.table.table_name,
@@ -42,21 +54,37 @@ class Submitter(Function):
         )
         _allow_submitting(self.role, settings, storage, workers)
 
+    def report_to(self, topic: sns.Topic) -> None:
+        """Mail the outcome of asynchronous invocations, whose caller gets no answer."""
+        target = lambda_.CfnEventInvokeConfig.OnSuccessProperty(destination=topic.topic_arn)
+        failed = lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=topic.topic_arn)
+        lambda_.CfnEventInvokeConfig(
+            self,
+            "Outcome",
+            function_name=self.function.function_name,
+            qualifier="$LATEST",
+            destination_config=lambda_.CfnEventInvokeConfig.DestinationConfigProperty(
+                on_success=target, on_failure=failed
+            ),
+        )
+        allow(self.role, "sns:Publish", on=[topic.topic_arn])
 
-def _allow_submitting(role: iam.Role, settings: Settings, storage: Storage, workers: Workers) -> None:
+
+def _allow_submitting(role: iam.Role, settings: StageSettings, storage: Storage, workers: WorkerKind) -> None:
     allow(role, "s3:ListBucket", on=[storage.bucket.bucket_arn])
     allow(
         role,
         "s3:GetObject",
         "s3:PutObject",
         on=[storage.runs],
-        why="a run's name comes from the request that asks for it; nothing outside of the runs is touched",
+        why="a run is named after the request for it; nothing outside the runs is read or written",
     )
+    allow(role, "dynamodb:DescribeTable", on=[storage.table.table_arn])
     allow(role, "batch:SubmitJob", on=[workers.queue, workers.definition])
     allow(role, "batch:ListJobs", on=["*"], why="AWS knows no narrower permission for it")
     if settings.inventory:
         place = settings.inventory.removeprefix("s3://")
-        reason = "an inventory is many files, with names of S3's own making"
+        reason = "an inventory consists of many files, which S3 names"
         allow(role, "s3:GetObject", on=[f"arn:{Stack.of(role).partition}:s3:::{place}*"], why=reason)
     if storage.key:
         allow(role, "kms:Decrypt", "kms:GenerateDataKey", on=[storage.key.key_arn])

@@ -1,4 +1,4 @@
-"""What invokes the submitter besides a person: a schedule, uploads, signed HTTPS requests. Each is a setting."""
+"""What invokes the submitter besides people: a schedule, uploads, signed HTTPS requests. Each is a setting."""
 
 from __future__ import annotations
 
@@ -12,52 +12,55 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.permissions import allow
-from infra.settings import Settings
+from infra.settings import StageSettings
 from infra.storage import Storage
-from infra.submitter import TIMEOUT, Submitter
+from infra.submitter import UPLOADS_TIMEOUT, Submitter
 
 GATHERING = Duration.minutes(5)
-"""The most that Lambda waits: a job starts a machine, so it should find more than one image."""
+"""The longest that Lambda gathers messages: a job starts a machine, so it should have more than one image."""
 MESSAGES = 1000
-"""In one invocation at most: with some 1.5 kB each far below the 6 MB that an event may have."""
-DELIVERIES = 5
-"""Of a message, before it is put aside for somebody to look at."""
+"""The most messages of one invocation; at 1.5 kB each they stay far below the 6 MB of an event."""
+DELIVERIES = 3
+"""How often a message is delivered before it is put aside: half an hour after the first attempt."""
 
 
 class Schedule(Construct):
-    """Submits the same folders again and again; what is unchanged is skipped."""
+    """Submits the same folders repeatedly; workers skip what is unchanged."""
 
-    def __init__(self, scope: Construct, settings: Settings, submitter: Submitter) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings, submitter: Submitter) -> None:
         super().__init__(scope, "Schedule")
         event = events.RuleTargetInput.from_object({"Paths": list(settings.schedule_paths)})
         events.Rule(
             self,
             "Rule",
-            description="Submits folders again; what is unchanged is skipped",
+            description="Submits folders; workers skip what is unchanged",
             schedule=events.Schedule.expression(settings.schedule),
             targets=[targets.LambdaFunction(submitter.function, event=event)],
         )
 
 
-class Notifications(Construct):
-    """S3 tells a queue what was uploaded, and the queue tells the submitter."""
+class UploadNotifications(Construct):
+    """S3 notifies a queue of uploads, and a function of the queue's own submits them."""
 
-    def __init__(self, scope: Construct, settings: Settings, storage: Storage, submitter: Submitter) -> None:
+    def __init__(self, scope: Construct, settings: StageSettings, storage: Storage, submitter: Submitter) -> None:
         super().__init__(scope, "Notifications")
         self.put_aside = sqs.Queue(
             self,
             "PutAside",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            encryption=sqs.QueueEncryption.KMS if storage.key else sqs.QueueEncryption.SQS_MANAGED,
+            encryption_master_key=storage.key,
             enforce_ssl=True,
             retention_period=Duration.days(14),
         )
         queue = sqs.Queue(
             self,
             "Uploads",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            encryption=sqs.QueueEncryption.KMS if storage.key else sqs.QueueEncryption.SQS_MANAGED,
+            encryption_master_key=storage.key,
             enforce_ssl=True,
             retention_period=Duration.days(14),
-            visibility_timeout=Duration.seconds(6 * TIMEOUT.to_seconds()),  # as Lambda's documentation asks
+            # Six times the function's timeout and the gathering, as Lambda's documentation asks.
+            visibility_timeout=Duration.seconds(6 * UPLOADS_TIMEOUT.to_seconds() + GATHERING.to_seconds()),
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.put_aside, max_receive_count=DELIVERIES),
         )
         lambda_.EventSourceMapping(
@@ -74,11 +77,11 @@ class Notifications(Construct):
         self._let_in(settings, storage, queue)
         CfnOutput(Stack.of(self), "UploadsQueueArn", value=queue.queue_arn)
 
-    def _let_in(self, settings: Settings, storage: Storage, queue: sqs.Queue) -> None:
-        """Let the bucket send. One that is not ours has to be told so by its owner: docs/operations.md."""
+    def _let_in(self, settings: StageSettings, storage: Storage, queue: sqs.Queue) -> None:
+        """Let the bucket send. The owner of an existing bucket has to configure it: docs/operations.md."""
         stack = Stack.of(self)
-        # Our own bucket has no name yet when the queue's policy is made. It will begin with the stack's, which
-        # CloudFormation may shorten; and the account is ours.
+        # The stack's own bucket has no name yet when the queue's policy is made. Its name will begin with the stack's,
+        # which CloudFormation may shorten; the condition on the account covers the rest.
         name = settings.bucket or f"{settings.name[:20]}*"
         queue.add_to_resource_policy(
             iam.PolicyStatement(
@@ -109,11 +112,11 @@ class Notifications(Construct):
             ]
         )
         policy = queue.node.find_child("Policy")
-        bucket.node.add_dependency(policy)  # S3 tries the queue out when it is told
+        bucket.node.add_dependency(policy)  # S3 sends a test message when it is configured
 
 
-class Address(Construct):
-    """A Function URL. Only this account's identities that may invoke the function get an answer."""
+class FunctionUrl(Construct):
+    """A Function URL. Only identities of this account that may invoke the function get an answer."""
 
     def __init__(self, scope: Construct, submitter: Submitter) -> None:
         super().__init__(scope, "Address")

@@ -105,8 +105,8 @@ def decode(paths: list[Path], _weights: Path, clock: Clock) -> None:
     from embedder.config import DEFAULT_MAX_PIXELS
     from embedder.decoding.processes import IsolatedDecoder
     from embedder.models.catalog import find_model
-    from embedder.pipeline.stages import DECODED_BYTES
     from embedder.system.cores import usable_cores
+    from embedder.system.memory import DECODED_BYTES
     from embedder.system.threads import Budget, parallel_map
 
     reserve = Budget(DECODED_BYTES).reserve

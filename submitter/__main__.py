@@ -1,4 +1,6 @@
-"""`python -m submitter` is the command `submitter`."""
+"""Run the command `submitter` as `python -m submitter`."""
+
+from __future__ import annotations
 
 import sys
 

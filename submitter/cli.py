@@ -1,8 +1,10 @@
-"""The terminal's way in: `submitter submit`, `status`, `retry` and `verify`.
+"""The command line: `submitter submit`, `status`, `retry` and `verify`.
 
-Exit codes: 0 done · 1 failures or differences were found · 2 usage or configuration · 75 something
-transient is left, try again · 130 Ctrl-C. A user's mistake is one sentence on stderr.
+Exit codes: 0 done · 1 failures or differences were found · 2 usage or configuration · 75 a transient
+error, try again · 130 Ctrl-C. A user's mistake is reported as one sentence on stderr.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
@@ -12,9 +14,9 @@ from typing import Any, cast
 
 from submitter import commands
 from submitter.errors import SubmitterError, aws_errors
-from submitter.reconcile import IMAGE_IDS
 from submitter.request import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE
 from submitter.selection import DEFAULT_SUFFIXES
+from submitter.verify import IMAGE_IDS
 
 _EXAMPLES = """\
 examples:
@@ -45,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="submitter",
-        description="Turns folders of an S3 bucket into AWS Batch jobs that embed their images.",
+        description="Turn folders of an S3 bucket into AWS Batch jobs that embed their images.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -58,64 +60,64 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_submit(kinds: Any) -> None:
-    parser = kinds.add_parser("submit", help="list folders, write a run, submit its jobs")
+    parser = kinds.add_parser("submit", help="list folders, write a run and submit its jobs")
     parser.set_defaults(command=commands.submit_paths)
     parser.add_argument("paths", nargs="*", metavar="PATH", help="a folder in the bucket, such as images")
-    parser.add_argument("--bucket", help="the bucket of the images and of the run (S3_BUCKET_NAME)")
-    parser.add_argument("--table", help="the DynamoDB table to fill (DYNAMODB_TABLE_NAME)")
+    parser.add_argument("--bucket", help="the bucket that holds the images and the run (S3_BUCKET_NAME)")
+    parser.add_argument("--table", help="the DynamoDB table for the vectors (DYNAMODB_TABLE_NAME)")
     _add_batch_options(parser)
     parser.add_argument(
         "--shard-size",
         type=int,
         default=DEFAULT_SHARD_SIZE,
         metavar="N",
-        help=f"the most images for one job, up to {MAX_SHARD_SIZE:,} (default %(default)s)",
+        help=f"the most images in one shard, up to {MAX_SHARD_SIZE:,} (default %(default)s)",
     )
     parser.add_argument(
         "--suffixes",
         default=",".join(DEFAULT_SUFFIXES),
         metavar="LIST",
-        help="the endings of images, in any case (default %(default)s)",
+        help="the file name endings of images, in any case (default %(default)s)",
     )
-    parser.add_argument("--inventory", metavar="URI", help="an S3 Inventory's manifest.json instead of listing")
-    parser.add_argument("--whole-bucket", action="store_true", help="every image of the bucket, and no PATH")
-    parser.add_argument("--recompute", action="store_true", help="embed also what the table has already")
-    parser.add_argument("--dry-run", action="store_true", help="count and estimate; write and spend nothing")
+    parser.add_argument("--inventory", metavar="URI", help="read an S3 Inventory's manifest.json instead of listing")
+    parser.add_argument("--whole-bucket", action="store_true", help="submit every image of the bucket, without a PATH")
+    parser.add_argument("--recompute", action="store_true", help="embed again what the table already holds")
+    parser.add_argument("--dry-run", action="store_true", help="count and estimate; write and submit nothing")
     parser.add_argument("--rates", metavar="FILE", help="a JSON file of prices and speeds for --dry-run")
-    parser.add_argument("--run-id", metavar="ID", help="go on with a submission that was cut short")
+    parser.add_argument("--run-id", metavar="ID", help="continue a submission that was interrupted")
     _add_json(parser)
 
 
 def _add_status(kinds: Any) -> None:
-    parser = kinds.add_parser("status", help="how far a run is")
+    parser = kinds.add_parser("status", help="show the progress of a run")
     parser.set_defaults(command=commands.show_status)
     _add_run(parser)
-    parser.add_argument("--watch", action="store_true", help="until the run is finished")
+    parser.add_argument("--watch", action="store_true", help="repeat until the run is finished")
     parser.add_argument(
         "--interval",
         type=float,
         default=15.0,
         metavar="SECONDS",
-        help="between two looks of --watch (default %(default)s)",
+        help="the time between two updates of --watch (default %(default)s)",
     )
     _add_json(parser)
 
 
 def _add_retry(kinds: Any) -> None:
-    parser = kinds.add_parser("retry", help="a new run of only what failed or is missing")
+    parser = kinds.add_parser("retry", help="submit a new run of what failed or is missing")
     parser.set_defaults(command=commands.retry_run)
     _add_run(parser)
     _add_batch_options(parser)
-    parser.add_argument("--now", action="store_true", help="even while jobs of the run are not finished")
-    parser.add_argument("--run-id", metavar="ID", help="go on with a retry that was cut short")
+    parser.add_argument("--now", action="store_true", help="do not wait for unfinished jobs of the run")
+    parser.add_argument("--run-id", metavar="ID", help="continue a retry that was interrupted")
     _add_json(parser)
 
 
 def _add_verify(kinds: Any) -> None:
-    parser = kinds.add_parser("verify", help="name every image whose vector is absent or outdated")
+    parser = kinds.add_parser("verify", help="name every image whose vector is missing or outdated")
     parser.set_defaults(command=commands.verify_run)
     _add_run(parser)
-    parser.add_argument("--image-id", choices=IMAGE_IDS, help="how the workers name images (default key)")
+    parser.add_argument("--image-id", choices=IMAGE_IDS, help="the image ids that the workers used (default key)")
     _add_json(parser)
 
 
@@ -129,4 +131,4 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON object as the last line on stdout")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line on stdout")

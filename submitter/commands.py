@@ -1,4 +1,6 @@
-"""What each command of the terminal does. Each returns its exit code."""
+"""The commands of the terminal. Each function returns its exit code."""
+
+from __future__ import annotations
 
 import json
 import sys
@@ -10,45 +12,45 @@ from itertools import chain
 from typing import Any
 
 from submitter.clients import Services
-from submitter.config import PLANNING, Settings
+from submitter.config import PLANNING, Targets
 from submitter.cost import read_rates
 from submitter.deadline import Deadline
+from submitter.dry_run import dry_run
 from submitter.errors import UsageError
-from submitter.ledger import open_ledger
 from submitter.manifest import Entry
-from submitter.order import Order, new_run_id, order_for, run_id_for
-from submitter.plan import plan
-from submitter.reconcile import Reconciliation, Verdict, image_id_of
+from submitter.new_run import NewRun, new_run_for, new_run_id, run_id_for
 from submitter.request import parse_request
-from submitter.retry import refuse_if_live, retry_order
+from submitter.retry import refuse_if_live, retry_of
+from submitter.run_results import open_run
 from submitter.status import read_jobs, read_status
 from submitter.submit import submit
-from submitter.texts import plan_text, status_text, submission_text
+from submitter.summaries import dry_run_text, status_text, submission_text
+from submitter.verify import Verdict, Verification, image_id_of
 from submitter.watch import show, watch
 
 _PROGRESS_SECONDS = 2.0
 _NAMED_IN_JSON = 100
-"""Differences that `verify --json` names; without it every one is a line."""
+"""The most differences that `verify --json` lists; without `--json` every difference is a line."""
 
 
 def submit_paths(arguments: Namespace) -> int:
-    """`submitter submit`: what the Lambda does, with nobody's clock running."""
+    """`submitter submit`: do what the Lambda does, without its time limit."""
     request = parse_request(_event(arguments))
-    settings, services = Settings.read(vars(arguments)), Services()
-    settings.require(*(PLANNING if request.dry_run else ()))
-    order = order_for(request, _run_id(arguments), bucket=settings.bucket, services=services, deadline=Deadline())
-    order = replace(order, entries=_with_progress(order))
+    targets, services = Targets.read(vars(arguments)), Services()
+    targets.require(*(PLANNING if request.dry_run else ()))
+    new_run = new_run_for(request, _run_id(arguments), bucket=targets.bucket, services=services, deadline=Deadline())
+    new_run = replace(new_run, entries=_with_progress(new_run))
     if request.dry_run:
-        planned = plan(order, settings.bucket, read_rates(arguments.rates))
-        _tell(arguments, planned.to_dict(), plan_text(planned))
+        planned = dry_run(new_run, targets.bucket, read_rates(arguments.rates))
+        _tell(arguments, planned.as_json(), dry_run_text(planned))
         return 0
     if arguments.rates:
-        raise UsageError("--rates is for --dry-run")
-    return _submit(arguments, order, settings, services)
+        raise UsageError("--rates is only for --dry-run")
+    return _submit(arguments, new_run, targets, services)
 
 
 def _event(arguments: Namespace) -> Mapping[str, Any]:
-    """The arguments as the Lambda's event, so that both are checked by the same code."""
+    """Express the arguments as a Lambda event, so that the same code checks both."""
     event: dict[str, Any] = {
         "ShardSize": arguments.shard_size,
         "Suffixes": [suffix for each in arguments.suffixes.split(",") if (suffix := each.strip())],
@@ -61,68 +63,68 @@ def _event(arguments: Namespace) -> Mapping[str, Any]:
     if arguments.paths:
         event["Paths"] = arguments.paths
     elif not arguments.whole_bucket and arguments.inventory is None:
-        raise UsageError("name a folder of the bucket, such as images, or --whole-bucket, or --inventory")
+        raise UsageError("name a folder of the bucket, such as images, or give --whole-bucket or --inventory")
     return event
 
 
 def show_status(arguments: Namespace) -> int:
-    """`submitter status`: once, or until the run is finished."""
+    """`submitter status`: show the progress once, or until the run is finished."""
     services = Services()
-    ledger = open_ledger(arguments.run, services)
+    results = open_run(arguments.run, services)
     if arguments.interval <= 0:
         raise UsageError(f"--interval is {arguments.interval}, expected seconds above zero")
     status = None
     if arguments.watch:
-        for status in watch(lambda: read_status(ledger, services), arguments.interval):
+        for status in watch(lambda: read_status(results, services), arguments.interval):
             show(status, sys.stderr)
-    status = status or read_status(ledger, services)
-    _tell(arguments, status.to_dict(), status_text(status))
+    status = status or read_status(results, services)
+    _tell(arguments, status.as_json(), status_text(status))
     return status.exit_code
 
 
 def retry_run(arguments: Namespace) -> int:
-    """`submitter retry`: a new run, in the same table, with the same options."""
+    """`submitter retry`: submit a new run with the table and options of the old one."""
     services = Services()
-    ledger = open_ledger(arguments.run, services)
-    record = read_jobs(ledger)
-    settings = Settings.read(
-        {"bucket": ledger.location.bucket, "table": ledger.run.table},
+    results = open_run(arguments.run, services)
+    record = read_jobs(results)
+    targets = Targets.read(
+        {"bucket": results.location.bucket, "table": results.run.table},
         vars(arguments),
         {"queue": record.queue, "definition": record.definition} if record else {},
     )
-    settings.require()
+    targets.require()
     if not arguments.now:
         refuse_if_live(record, services)
-    ledger.refresh()
-    order = retry_order(ledger, _run_id(arguments))
-    first = next(order.entries, None)
+    results.refresh()
+    new_run = retry_of(results, _run_id(arguments))
+    first = next(new_run.entries, None)
     if first is None:
         nothing: dict[str, Any] = {"run_uri": None, "jobs": [], "shards": 0, "images": 0, "skipped": {}}
-        _tell(arguments, nothing, f"every image of {ledger.location.uri} has its vector: nothing to retry")
+        _tell(arguments, nothing, f"every image of {results.location.uri} has its vector; there is nothing to retry")
         return 0
-    return _submit(arguments, replace(order, entries=chain([first], order.entries)), settings, services)
+    return _submit(arguments, replace(new_run, entries=chain([first], new_run.entries)), targets, services)
 
 
 def verify_run(arguments: Namespace) -> int:
-    """`submitter verify`: every difference between manifest and table, one a line."""
+    """`submitter verify`: print every difference between the manifest and the table, one a line."""
     services = Services()
-    ledger = open_ledger(arguments.run, services)
-    image_id = image_id_of(ledger, arguments.image_id)
-    ledger.refresh()
-    reconciliation = Reconciliation(ledger=ledger, dynamodb=services.dynamodb, image_id=image_id)
+    results = open_run(arguments.run, services)
+    image_id = image_id_of(results, arguments.image_id)
+    results.refresh()
+    verification = Verification(results=results, dynamodb=services.dynamodb, image_id=image_id)
     verdict, named = Verdict(), list[dict[str, str]]()
-    for difference in reconciliation.differences(verdict):
+    for difference in verification.differences(verdict):
         if not arguments.json:
             print(f"{difference.kind}\t{difference.image_id!r}\t{difference.detail}")
         elif len(named) < _NAMED_IN_JSON:
             named.append(asdict(difference))
     found = ", ".join(f"{count:,} {kind}" for kind, count in verdict.differences.items()) or "no difference"
-    text = f"{verdict.images:,} images of {ledger.location.uri} against the table {ledger.run.table}: {found}"
+    text = f"{verdict.images:,} images of {results.location.uri} against the table {results.run.table}: {found}"
     if len(verdict.fingerprints) > 1:
-        text += f"\nvectors of several models, not to be compared: {dict(verdict.fingerprints)}"
+        text += f"\nthe vectors come from several models and must not be compared: {dict(verdict.fingerprints)}"
     result = {
-        "run_uri": ledger.location.uri,
-        "table": ledger.run.table,
+        "run_uri": results.location.uri,
+        "table": results.run.table,
         "images": verdict.images,
         "counts": dict(verdict.differences),
         "differences": named,
@@ -133,10 +135,10 @@ def verify_run(arguments: Namespace) -> int:
     return verdict.exit_code
 
 
-def _submit(arguments: Namespace, order: Order, settings: Settings, services: Services) -> int:
-    _note(f"run {order.run_id}; if this is cut short, repeat it with --run-id {order.run_id}")
-    submission = submit(order, settings, services)
-    _tell(arguments, submission.to_dict(), submission_text(submission))
+def _submit(arguments: Namespace, new_run: NewRun, targets: Targets, services: Services) -> int:
+    _note(f"run {new_run.run_id}; if this is interrupted, continue it with --run-id {new_run.run_id}")
+    submission = submit(new_run, targets, services)
+    _tell(arguments, submission.as_json(), submission_text(submission))
     return 0
 
 
@@ -144,12 +146,12 @@ def _run_id(arguments: Namespace) -> str:
     return run_id_for(arguments.run_id) if arguments.run_id else new_run_id()
 
 
-def _with_progress(order: Order) -> Iterator[Entry]:
-    """The order's entries, with a word on a terminal now and then about how many there are."""
+def _with_progress(new_run: NewRun) -> Iterator[Entry]:
+    """Yield the entries and report the count so far on stderr every two seconds."""
     due = time.monotonic() + _PROGRESS_SECONDS
-    for entry in order.entries:
+    for entry in new_run.entries:
         if time.monotonic() >= due:
-            _note(f"{order.tally.seen:,} objects seen, {order.tally.images:,} images")
+            _note(f"{new_run.tally.seen:,} objects seen, {new_run.tally.images:,} images")
             due = time.monotonic() + _PROGRESS_SECONDS
         yield entry
 

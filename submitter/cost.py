@@ -1,4 +1,6 @@
-"""What a run will cost, from list prices and measured speed that anybody can replace."""
+"""The estimated cost of a run, from list prices and measured speeds that the user can replace."""
+
+from __future__ import annotations
 
 import json
 import math
@@ -16,7 +18,7 @@ _KIBIBYTE = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """US dollars and assumptions. Replace any of them with `--rates FILE.json`."""
+    """US dollars and assumptions. `--rates FILE.json` replaces any of them."""
 
     as_of: str = "2024-11, us-east-1 list prices"
     s3_put_and_list_per_1000: float = 0.005
@@ -27,18 +29,19 @@ class Rates:
     dynamodb_write_per_million: float = 0.625
     dynamodb_read_per_million: float = 0.125
     compute_per_vcpu_hour: float = 0.048
-    """On demand, m6i; Spot is often a third of it."""
+    """m6i on demand; Spot often costs a third."""
     images_per_second_per_vcpu: float = 15.0
-    """ResNet18 in float32 with the decoding of photographs of about 500×375."""
+    """ResNet18 in float32, with the decoding of photographs of about 500×375."""
     dimension: int = 512
     bytes_per_number: int = 4
-    """float32; 2 with `--dtype float16`."""
+    """4 for float32, 2 with `--dtype float16`."""
 
 
 def read_rates(path: str | None) -> Rates:
-    """The rates, those in the JSON file at `path` instead of ours.
+    """Return the default rates, with those in the JSON file at `path` replaced.
 
-    Raises UsageError when the file cannot be read or names a rate that there is not.
+    Raises:
+        UsageError: the file cannot be read, or it names a rate that does not exist.
     """
     if path is None:
         return Rates()
@@ -48,7 +51,7 @@ def read_rates(path: str | None) -> Rates:
         raise UsageError(f"the rates in {path} cannot be read: {error}") from error
     kinds = {field.name: type(getattr(Rates(), field.name)) for field in fields(Rates)}
     if not isinstance(given, dict) or not given.keys() <= kinds.keys():
-        raise UsageError(f"the rates in {path} must be a JSON object with some of: {', '.join(kinds)}")
+        raise UsageError(f"the rates in {path} must be a JSON object with some of these names: {', '.join(kinds)}")
     for name, value in given.items():
         fits = isinstance(value, str) if kinds[name] is str else _is_positive(value)
         if not fits:
@@ -61,11 +64,11 @@ def _is_positive(value: object) -> bool:
 
 
 def _expected(kind: type) -> str:
-    return "a text" if kind is str else "a number above zero"
+    return "a string" if kind is str else "a number above zero"
 
 
 def write_units(bucket: str, key: str, rates: Rates) -> int:
-    """DynamoDB write units for one image's item: one for each started KiB, names counted."""
+    """Return the DynamoDB write units of one image's item: one for each started KiB, attribute names included."""
     names = len("ImageIdVectorDataTypeDimensionCreatedFingerprintETagSource")
     fixed = len("float32") + 4 + len("2026-01-01T00:00:00+00:00") + len("resnet18/00000000/pre1/float32") + 32
     key_bytes = len(key.encode("utf-8", "surrogatepass"))
@@ -75,7 +78,7 @@ def write_units(bucket: str, key: str, rates: Rates) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """US dollars by what they are for."""
+    """US dollars by purpose."""
 
     s3_requests: float
     s3_retrieval: float
@@ -85,12 +88,12 @@ class Cost:
     total: float
     rates_as_of: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
 
 def estimate(*, images: int, objects: int, shards: int, units: int, class_bytes: dict[str, int], rates: Rates) -> Cost:
-    """The cost of embedding `images` for the first time, Batch's retries and data transfer aside."""
+    """Estimate the cost of embedding `images` for the first time, without Batch's retries and data transfer."""
     lists, puts, gets = objects / 1000, 3 * shards, images + shards
     parts = {
         "s3_requests": ((lists + puts) * rates.s3_put_and_list_per_1000 + gets * rates.s3_get_per_1000) / _THOUSAND,
@@ -99,7 +102,7 @@ def estimate(*, images: int, objects: int, shards: int, units: int, class_bytes:
             for name, size in class_bytes.items()
         ),
         "dynamodb_writes": units * rates.dynamodb_write_per_million / _MILLION,
-        # One lookup an image: is it there already? A missing item costs half a unit, as a small one does.
+        # Each image is looked up once before it is embedded. A missing item costs half a unit, as a small one does.
         "dynamodb_reads": 0.5 * images * rates.dynamodb_read_per_million / _MILLION,
         "compute": vcpu_hours(images, rates) * rates.compute_per_vcpu_hour,
     }

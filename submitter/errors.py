@@ -1,14 +1,16 @@
-"""What can go wrong, each kind with its exit code and its HTTP status.
+"""The errors of this package, each kind with its exit code and HTTP status.
 
     SubmitterError
-    ├── UsageError        2  400  the event, an option or an address is not what it should be
-    │   ├── SettingsError 2  500  a name that the environment should give is missing
-    │   └── RefusedError  2  502  AWS says no, and will say no again
-    ├── OutOfTimeError    2  504  the Lambda would not have finished
-    └── TransientError   75  503  throttling or the network: try again
+    ├── UsageError        2  400  the event, an option or an address is wrong
+    │   ├── SetupError    2  500  the environment lacks a name, credentials or a region
+    │   └── RefusedError  2  502  AWS refuses the request and would refuse it again
+    ├── OutOfTimeError    2  504  the Lambda's time does not suffice
+    └── TransientError   75  503  throttling or a network error: try again
 
-Each of them is a user's sentence, shown without a traceback. Anything else is a bug.
+The message of each is a sentence for the user and is shown without a traceback. Any other exception is a bug.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,38 +26,38 @@ from botocore.exceptions import (
 
 
 class SubmitterError(Exception):
-    """A user's mistake or the world's, told in a sentence."""
+    """An error that is explained to the user in a sentence."""
 
     exit_code = 2
     http_status = 500
 
 
 class UsageError(SubmitterError):
-    """What was asked cannot be done as it was asked."""
+    """The request cannot be carried out as given."""
 
     http_status = 400
 
 
-class SettingsError(UsageError):
-    """The place where this runs has not been set up."""
+class SetupError(UsageError):
+    """The environment of this program is incomplete."""
 
     http_status = 500
 
 
 class RefusedError(UsageError):
-    """AWS refuses a request for a reason that time does not mend."""
+    """AWS refuses a request for a reason that waiting does not remove."""
 
     http_status = 502
 
 
 class OutOfTimeError(SubmitterError):
-    """The time that is left does not suffice; nothing was submitted."""
+    """The remaining time does not suffice; nothing was submitted."""
 
     http_status = 504
 
 
 class TransientError(SubmitterError):
-    """The same request may well succeed later."""
+    """The same request may succeed later."""
 
     exit_code = 75
     http_status = 503
@@ -78,9 +80,11 @@ _TRANSIENT_CODES = frozenset(
 )
 
 _REMEDIES = {
-    "AccessDenied": "give the role or user that runs this the permission for it",
-    "AccessDeniedException": "give the role or user that runs this the permission for it",
-    "NoSuchBucket": "check the bucket's name",
+    "AccessDenied": "grant the permission to the role or user that runs this",
+    "AccessDeniedException": "grant the permission to the role or user that runs this",
+    "NoSuchBucket": "check the name of the bucket",
+    "403": "grant the permission to the role or user that runs this",  # the answers to HeadBucket have no other code
+    "404": "check the name of the bucket",
     "ExpiredToken": "sign in again",
     "ResourceNotFoundException": "check the name and the region",
 }
@@ -91,7 +95,7 @@ def error_code(error: ClientError) -> str:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether a call that failed like this may succeed if it is made again."""
+    """Tell whether the call may succeed if it is repeated."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return error_code(error) in _TRANSIENT_CODES or status >= 500 or status == 429
@@ -100,7 +104,7 @@ def is_transient(error: Exception) -> bool:
 
 @contextmanager
 def aws_errors() -> Iterator[None]:
-    """Turn what boto3 raises inside into the tree above."""
+    """Turn boto3's exceptions inside the block into those of this module."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:
@@ -108,13 +112,13 @@ def aws_errors() -> Iterator[None]:
 
 
 def _explain(error: ClientError | BotoCoreError) -> SubmitterError:
-    text = " ".join(str(error).split())  # some of boto3's messages have several lines
+    text = " ".join(str(error).split())  # some of boto3's messages span several lines
     if is_transient(error):
-        return TransientError(f"AWS cannot be reached or is too busy, try again: {text}")
+        return TransientError(f"AWS cannot be reached or is too busy; try again: {text}")
     if isinstance(error, NoCredentialsError):
-        return SettingsError("there are no AWS credentials: run `aws configure` or set AWS_PROFILE")
+        return SetupError("there are no AWS credentials: run `aws configure` or set AWS_PROFILE")
     if isinstance(error, NoRegionError):
-        return SettingsError("there is no AWS region: set AWS_DEFAULT_REGION, or a region in the AWS profile")
+        return SetupError("there is no AWS region: set AWS_DEFAULT_REGION, or a region in the AWS profile")
     if isinstance(error, ClientError):
         remedy = _REMEDIES.get(error_code(error))
         return RefusedError(f"AWS refuses: {text}" + (f" — {remedy}" if remedy else ""))

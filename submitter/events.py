@@ -1,4 +1,6 @@
-"""The shapes in which AWS hands a Lambda its event, and the answer each of them wants."""
+"""The shapes in which AWS delivers events to a Lambda, and the answer that each of them expects."""
+
+from __future__ import annotations
 
 import base64
 import binascii
@@ -13,27 +15,34 @@ Event = Mapping[str, Any]
 
 
 def check(event: object) -> Event:
-    """Raise UsageError unless the event is a JSON object."""
+    """Return the event if it is a JSON object.
+
+    Raises:
+        UsageError: it is not.
+    """
     if not isinstance(event, Mapping):
         raise UsageError(f"the event is {_short(event)}, {EXPECTED}")
     return event
 
 
 def is_http(event: Event) -> bool:
-    """From API Gateway (either payload format) or a Function URL."""
+    """Tell whether the event is an HTTP request from API Gateway (either payload format) or a Function URL."""
     return "requestContext" in event and ("httpMethod" in event or "rawPath" in event or "routeKey" in event)
 
 
 def is_records(event: Event) -> bool:
-    """From a service that delivers records, of which only SQS is expected."""
+    """Tell whether the event is a batch of records. Only SQS is expected to send one."""
     return "Records" in event
 
 
 def request_fields(event: Event) -> Event:
-    """The fields of a plain event, or of a scheduled one that carries them.
+    """Return the fields of a plain event, or those that a scheduled event carries.
 
-    EventBridge replaces its whole event by a rule's constant input, which then is a plain event;
-    without one the fields are in `detail`, or an input transformer has put them beside the rest.
+    A constant input on an EventBridge rule replaces the whole event, so it arrives as a plain event. Without one,
+    the fields are in `detail`, or an input transformer has put them at the top level.
+
+    Raises:
+        UsageError: a scheduled event carries no fields.
     """
     if "detail-type" not in event:
         return event
@@ -45,7 +54,11 @@ def request_fields(event: Event) -> Event:
 
 
 def http_fields(event: Event) -> Event:
-    """The request's JSON body. Raises UsageError when it has none."""
+    """Return the JSON body of an HTTP request.
+
+    Raises:
+        UsageError: the method is not POST, or the body is not a JSON object.
+    """
     method = event.get("httpMethod") or event["requestContext"].get("http", {}).get("method")
     if method != "POST":
         raise UsageError(f"the HTTP method is {method}, expected POST with a JSON body; {EXPECTED}")
@@ -70,13 +83,17 @@ def http_refusal(error: SubmitterError) -> dict[str, Any]:
 
 
 def sqs_messages(event: Event) -> list[dict[str, Any]]:
-    """The messages of a batch. Raises UsageError when the records are not SQS's."""
+    """Return the messages of a batch.
+
+    Raises:
+        UsageError: the records do not come from SQS.
+    """
     records = event["Records"]
     if not isinstance(records, list) or not records or not all(_is_sqs(record) for record in records):
         sources = sorted({_source(record) for record in records}) if isinstance(records, list) else []
         raise UsageError(
             f"the event's Records come from {', '.join(sources) or 'nowhere'}, expected SQS messages that "
-            "carry S3 notifications: let S3 notify a queue, and the queue this function"
+            "carry S3 notifications: send S3's notifications to a queue, and the queue's messages to this function"
         )
     return records
 

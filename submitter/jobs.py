@@ -1,8 +1,10 @@
-"""A run's jobs: what they are called, and submitting those that are missing.
+"""The Batch jobs of a run: their names, and the submission of those that are missing.
 
-Batch has no token that makes SubmitJob safe to repeat. What it has is names: a job is looked for by
-its name before it is submitted, and again before a submission whose answer was lost is repeated.
+Batch has no token that makes SubmitJob safe to repeat, but it can list jobs by name. So a job is looked for by its
+name before it is submitted, and again before a submission whose answer was lost is repeated.
 """
+
+from __future__ import annotations
 
 import random
 import time
@@ -20,27 +22,27 @@ if TYPE_CHECKING:
     from mypy_boto3_batch.type_defs import SubmitJobRequestTypeDef
 
 MAX_ARRAY = 10_000
-"""Children of one array job, by Batch's rules; the fewest are two."""
+"""The most children of one array job that Batch allows; the fewest are two."""
 _SUBMIT_ATTEMPTS = 5
 
 GRACE_SECONDS = 10.0
-"""How long an attempt waits for the jobs of another one that began to submit them."""
+"""How long an attempt waits for another attempt that has begun to submit the jobs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One SubmitJob: an array, or a plain job where there is one shard."""
+class PlannedJob:
+    """One SubmitJob request: an array job, or a plain job for a single shard."""
 
     name: str
     offset: int
-    """The first of its shards."""
+    """The number of its first shard."""
     size: int
 
 
-def jobs_of(run: Run) -> list[Job]:
-    """The jobs that a run needs."""
+def jobs_of(run: Run) -> list[PlannedJob]:
+    """Return the jobs that a run needs."""
     return [
-        Job(
+        PlannedJob(
             name=f"embedder-{run.run_id}-{offset}",
             offset=offset,
             size=min(MAX_ARRAY, run.shards - offset),
@@ -49,31 +51,31 @@ def jobs_of(run: Run) -> list[Job]:
     ]
 
 
-def find_jobs(batch: "BatchClient", queue: str, run: Run) -> dict[str, str]:
-    """The ids of those of the run's jobs that exist, by name."""
+def find_jobs(batch: BatchClient, queue: str, run: Run) -> dict[str, str]:
+    """Return the ids of the run's existing jobs, by name."""
     names = {job.name for job in jobs_of(run)}
     pages = batch.get_paginator("list_jobs").paginate(
-        jobQueue=queue,  # with a filter, jobs in every state are listed
+        jobQueue=queue,  # a filter lists jobs in every state
         filters=[{"name": "JOB_NAME", "values": [f"embedder-{run.run_id}-*"]}],
     )
     found = [job for page in pages for job in page["jobSummaryList"] if job["jobName"] in names]
     found.sort(key=lambda job: job.get("createdAt", 0), reverse=True)
-    return {job["jobName"]: job["jobId"] for job in found}  # of two, the one that came first
+    return {job["jobName"]: job["jobId"] for job in found}  # of two with the same name, the older one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Submitter:
-    """Submits the jobs of one run to one queue."""
+class JobSubmitter:
+    """Submits the jobs of a run to one queue."""
 
-    batch: "BatchClient"
-    submitting: "BatchClient"
-    """A client that makes no second attempt by itself."""
+    batch: BatchClient
+    submitting: BatchClient
+    """A client that never retries."""
     queue: str
     definition: str
     sleep: Callable[[float], None] = time.sleep
 
     def submit_missing(self, run: Run, location: RunLocation) -> list[str]:
-        """Submit whatever job of the run does not exist, and return all ids, in the shards' order."""
+        """Submit the run's missing jobs and return the ids of all, in the order of the shards."""
         found = find_jobs(self.batch, self.queue, run)
         for job in jobs_of(run):
             if job.name not in found:
@@ -81,13 +83,13 @@ class Submitter:
         return [found[job.name] for job in jobs_of(run)]
 
     def wait_for_another(self, run: Run) -> None:
-        """Let an attempt that is submitting right now come to its end, or be seen to have died."""
+        """Wait until another attempt has submitted the jobs, but no longer than `GRACE_SECONDS`."""
         waited = 0.0
         while waited < GRACE_SECONDS and len(find_jobs(self.batch, self.queue, run)) < len(jobs_of(run)):
             self.sleep(1.0)
             waited += 1.0
 
-    def _submit(self, job: Job, run: Run, location: RunLocation) -> str:
+    def _submit(self, job: PlannedJob, run: Run, location: RunLocation) -> str:
         for attempt in range(1, _SUBMIT_ATTEMPTS + 1):
             try:
                 return self._submit_once(job, run, location)
@@ -100,7 +102,7 @@ class Submitter:
                 return existing
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _submit_once(self, job: Job, run: Run, location: RunLocation) -> str:
+    def _submit_once(self, job: PlannedJob, run: Run, location: RunLocation) -> str:
         environment = {
             "EMBEDDER_SOURCE": location.uri,
             "EMBEDDER_STORE": f"dynamodb://{run.table}",

@@ -1,15 +1,17 @@
-"""The format of a run in S3: `run.json`, its shards, and where the workers write.
+"""The format of a run in S3: `run.json`, its shards, and the files that the workers write.
 
 A run is a folder, `s3://BUCKET/manifests/RUN_ID/`:
 
-    run.json              what was asked and what was found     `Run`
-    shards/00000.jsonl    one image a line                      `Entry`
-    jobs.json             the jobs that work on it
-    failures/00000.jsonl  what a worker could not embed, and why
-    reports/00000.json    what a worker did with its shard; its presence says that the shard is done
+    run.json              what was requested and what was found          `Run`
+    shards/00000.jsonl    one image a line                               `Entry`
+    jobs.json             the jobs that process the shards
+    failures/00000.jsonl  the images that a worker could not embed, and why
+    reports/00000.json    the worker's report; a shard with a report is done
 
-Submitter and workers both import this file, so it needs nothing but the standard library.
+Both the submitter and the workers import this module, so it needs only the standard library.
 """
+
+from __future__ import annotations
 
 import json
 import re
@@ -18,39 +20,41 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 SCHEMA = 1
-"""Raised when an older reader would misunderstand a newer run; new optional fields do not raise it."""
+"""Increased when an older reader would misunderstand a newer run; a new optional field does not increase it."""
 
 RUNS_PREFIX = "manifests/"
-"""Where the submitter puts its runs. Never listed as images."""
+"""The folder of all runs. Its objects are never listed as images."""
 
 Text = bytes | str
 
-# ensure_ascii escapes every character that any reader might take for the end of a line (\n, \r,
-# \x85, U+2028 …), so one object is one line for everybody, whatever the key.
+# ensure_ascii escapes every character that some reader might take for the end of a line (\n, \r, \x85, U+2028 …), so
+# that an object is one line for every reader, whatever the key.
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One image of a shard: an object of the run's own bucket."""
+    """One image of a shard: an object in the run's bucket."""
 
     key: str
-    """The object's key, exactly as S3 has it."""
+    """The object's key, exactly as in S3."""
     etag: str | None
-    """Without the double quotes that S3 puts around it; None if nobody knows it yet."""
+    """Without the double quotes that S3 puts around it; None if unknown."""
     size: int | None
-    """Bytes; None if nobody knows it yet."""
+    """Bytes; None if unknown."""
 
     def to_line(self) -> str:
-        """The entry as one line, its newline included."""
+        """Return the entry as one line, including its newline."""
         return _encode({"key": self.key, "etag": self.etag, "size": self.size}) + "\n"
 
 
 def parse_entries(source: Text | Iterable[Text]) -> Iterator[Entry]:
-    """Read a shard, given whole or line by line. Blank lines are passed over.
+    """Yield the entries of a shard, given whole or line by line. Blank lines are skipped.
 
-    Lines end at `\\n` only: `str.splitlines` would also cut at characters that keys may hold.
-    Raises ValueError, which names the line, when a line is not an entry.
+    Only `\\n` ends a line: `str.splitlines` would also split at characters that a key may contain.
+
+    Raises:
+        ValueError: a line is not an entry; the sentence has its number.
     """
     if isinstance(source, bytes):
         lines: Iterable[Text] = source.split(b"\n")
@@ -72,37 +76,38 @@ def _parse_entry(line: Text, number: int) -> Entry:
         raise ValueError(f"line {number} of the shard is not a JSON object")
     key, etag, size = found.get("key"), found.get("etag"), found.get("size")
     if not isinstance(key, str) or not key:
-        raise ValueError(f"line {number} of the shard needs a `key`, a text that is not empty")
+        raise ValueError(f"line {number} of the shard needs a `key`, a string that is not empty")
     if etag is not None and not isinstance(etag, str):
-        raise ValueError(f"line {number} of the shard: `etag` is neither a text nor null")
+        raise ValueError(f"line {number} of the shard: `etag` is neither a string nor null")
     if size is not None and not _is_count(size):
-        raise ValueError(f"line {number} of the shard: `size` is neither a count of bytes nor null")
+        raise ValueError(f"line {number} of the shard: `size` is neither a number of bytes nor null")
     return Entry(key=key, etag=bare_etag(etag), size=size)
 
 
 def bare_etag(etag: str | None) -> str | None:
-    """An ETag without the double quotes that HTTP wants around it."""
+    """Return an ETag without the double quotes that HTTP requires around it."""
     return etag.strip('"') if etag is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLocation:
-    """Where a run lies, and the keys of what is in it.
+    """The address of a run, and the keys of its objects.
 
-    Numbers have five digits and grow past 99,999 without a break; order them by `shard_number`,
-    because `100000` sorts before `99999` as text.
+    Numbers have five digits and grow past 99,999 without a gap. Sort them by `shard_number`: as text, `100000` sorts
+    before `99999`.
     """
 
     bucket: str
     run_id: str
     prefix: str = RUNS_PREFIX
-    """Everything between the bucket and the run's own name; ends with a slash unless it is empty."""
+    """Everything between the bucket and the run's name; ends with a slash unless it is empty."""
 
     @classmethod
     def parse(cls, uri: str) -> Self:
-        """Read `s3://BUCKET/manifests/RUN_ID/`, with or without the last slash.
+        """Parse `s3://BUCKET/manifests/RUN_ID/`; the last slash is optional.
 
-        Raises ValueError when it is not such an address.
+        Raises:
+            ValueError: it is not such an address.
         """
         matched = re.fullmatch(r"s3://([^/]+)/((?:.*/)?)([^/]+)/?", uri, re.DOTALL)
         if matched is None:
@@ -112,7 +117,7 @@ class RunLocation:
 
     @property
     def root(self) -> str:
-        """The key prefix of everything in the run; ends with a slash."""
+        """The key prefix of the run's objects; ends with a slash."""
         return f"{self.prefix}{self.run_id}/"
 
     @property
@@ -142,41 +147,41 @@ class RunLocation:
 
 
 def shard_name(number: int) -> str:
-    """The file name of a shard."""
+    """Return the file name of a shard."""
     return f"{number:05d}.jsonl"
 
 
 def shard_number(key: str) -> int | None:
-    """The number in the key of a shard, a report or a failures file; None if it is something else."""
+    """Return the number in the key of a shard, a report or a failures file; None for any other key."""
     matched = re.fullmatch(r"(?:.*/)?(\d{5,})\.jsonl?", key, re.DOTALL)
     return int(matched[1]) if matched else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What `run.json` holds. Once written it never changes."""
+    """The content of `run.json`. It never changes once it is written."""
 
     run_id: str
     bucket: str
-    """Holds the images and the run."""
+    """Holds both the images and the run."""
     source: str
-    """Where the list of images came from: `paths`, `notifications`, an inventory's or a run's address."""
+    """Where the list of images came from: `paths`, `notifications`, or the address of an inventory or a run."""
     paths: tuple[str, ...]
     """The folders that were listed, each ending with a slash; `""` is the whole bucket."""
     empty_paths: tuple[str, ...] = ()
-    """Those of `paths` that hold nothing at all: perhaps mistyped."""
+    """Those of `paths` that contain no object at all, perhaps because they are misspelt."""
     images: int
     bytes: int
-    """Of the images whose size is known."""
+    """The sum over the images whose size is known."""
     skipped: Mapping[str, int]
-    """Objects that were seen and left out, counted by reason."""
+    """Objects that were listed but left out, counted by reason."""
     shards: int
     shard_size: int
-    """The most images that a shard may hold."""
+    """The most images in a shard."""
     table: str
-    """The DynamoDB table, the run's default store."""
+    """The DynamoDB table: the default store of the run's workers."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Options for the workers by their `embedder run` names, such as `{"recompute": true}`."""
+    """Options for the workers, by their names in `embedder run`, such as `{"recompute": true}`."""
     created: str
     """ISO 8601, UTC."""
 
@@ -185,9 +190,10 @@ class Run:
 
     @classmethod
     def from_json(cls, text: Text) -> Self:
-        """Read `run.json`; fields this version does not know are passed over.
+        """Read `run.json`. Fields that this version does not know are ignored.
 
-        Raises ValueError, a sentence, when it is not a run or is one of a schema unknown here.
+        Raises:
+            ValueError: it is not a run, or its schema is unknown to this version.
         """
         try:
             found = json.loads(text)
@@ -197,12 +203,12 @@ class Run:
             raise ValueError("run.json is not a JSON object")
         if found.get("schema") != SCHEMA:
             raise ValueError(
-                f"run.json has schema {found.get('schema')!r} and this program reads schema {SCHEMA}: "
+                f"run.json has schema {found.get('schema')!r}, but this program reads schema {SCHEMA}: "
                 "use the version of the project that wrote the run, or submit again"
             )
         for name, (expected, fits) in _RUN_FIELDS.items():
             if not fits(found.get(name)):
-                raise ValueError(f"run.json needs `{name}`, {expected}, and has {found.get(name)!r}")
+                raise ValueError(f"run.json needs `{name}`, {expected}, but has {found.get(name)!r}")
         known: dict[str, Any] = {name: found[name] for name in _RUN_FIELDS}
         for name in ("paths", "empty_paths"):
             known[name] = tuple(known[name])
@@ -230,17 +236,17 @@ def _is_object(value: object) -> bool:
 
 
 _RUN_FIELDS = {
-    "run_id": ("a text", _is_text),
-    "bucket": ("a text", _is_text),
-    "source": ("a text", _is_text),
-    "paths": ("a list of texts", _is_texts),
-    "empty_paths": ("a list of texts", _is_texts),
+    "run_id": ("a string", _is_text),
+    "bucket": ("a string", _is_text),
+    "source": ("a string", _is_text),
+    "paths": ("a list of strings", _is_texts),
+    "empty_paths": ("a list of strings", _is_texts),
     "images": ("a count", _is_count),
     "bytes": ("a count", _is_count),
     "skipped": ("an object of counts", _is_counts),
     "shards": ("a count", _is_count),
     "shard_size": ("a count", _is_count),
-    "table": ("a text", _is_text),
+    "table": ("a string", _is_text),
     "options": ("an object", _is_object),
-    "created": ("a text", _is_text),
+    "created": ("a string", _is_text),
 }

@@ -1,4 +1,6 @@
-"""The few things this program does with objects of one bucket."""
+"""Read, write, copy and list the small objects of one bucket."""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ _EXISTS = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """An object as a listing shows it."""
+    """An object as a listing describes it."""
 
     key: str
     modified: datetime
@@ -27,13 +29,17 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objects:
-    """The small objects of a run: read and written whole."""
+    """The objects of a run: small, and read and written whole."""
 
-    client: "S3Client"
+    client: S3Client
     bucket: str
 
     def get(self, key: str) -> bytes | None:
-        """The object's bytes, or None if there is no such object."""
+        """Return the object's bytes, or None if there is no such object.
+
+        Raises:
+            TransientError: the connection was cut repeatedly.
+        """
         for _ in range(_ATTEMPTS):
             try:
                 return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
@@ -41,18 +47,21 @@ class Objects:
                 if error_code(error) in {"NoSuchKey", "404"}:
                     return None
                 raise
-            except ResponseStreamingError:  # cut while it was read, which boto3 does not ask again for
+            except ResponseStreamingError:  # boto3 does not retry a connection that is cut while the body is read
                 continue
-        raise TransientError(f"s3://{self.bucket}/{key} was cut off {_ATTEMPTS} times while it was read")
+        raise TransientError(f"reading s3://{self.bucket}/{key} was cut off {_ATTEMPTS} times; try again")
 
     def put(self, key: str, body: bytes) -> None:
         self.client.put_object(Bucket=self.bucket, Key=key, Body=body)
 
     def put_once(self, key: str, body: bytes) -> bytes:
-        """Write the object unless it exists, and return what it holds: `body`, or what came first.
+        """Write the object unless it exists, and return its content: `body`, or what was written first.
 
-        Safe to repeat: an answer lost on the way makes boto3 ask again, S3 says that the object
-        exists, and what is read back is our own.
+        A repetition is safe: if an answer is lost, boto3 sends the request again, S3 says that the object exists,
+        and what is read back is our own body.
+
+        Raises:
+            TransientError: another writer did not finish.
         """
         for attempt in range(_ATTEMPTS):
             try:
@@ -64,8 +73,8 @@ class Objects:
             existing = self.get(key)
             if existing is not None:
                 return existing
-            time.sleep(0.1 * 2**attempt)  # somebody else's write of it has not ended yet
-        raise TransientError(f"s3://{self.bucket}/{key} is being written by somebody else; try again")
+            time.sleep(0.1 * 2**attempt)  # another writer has not finished yet
+        raise TransientError(f"s3://{self.bucket}/{key} is still being written by another process; try again")
 
     def copy(self, source: str, target: str) -> None:
         self.client.copy_object(Bucket=self.bucket, Key=target, CopySource={"Bucket": self.bucket, "Key": source})

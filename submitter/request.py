@@ -1,4 +1,6 @@
-"""What somebody asks for, checked: the fields of a Lambda event, which the terminal fills as well."""
+"""A request: the fields of a Lambda event, checked. The command line fills in the same fields."""
+
+from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
@@ -10,7 +12,7 @@ from submitter.selection import DEFAULT_SUFFIXES
 
 DEFAULT_SHARD_SIZE = 1000
 MAX_SHARD_SIZE = 10_000
-"""Several shards are in memory at once, and a worker's whole shard is lost to nobody but itself."""
+"""Several shards are in memory at once, and a worker that is lost repeats its whole shard."""
 
 FIELDS = ("Paths", "WholeBucket", "Inventory", "ShardSize", "Suffixes", "DryRun", "Recompute")
 EXPECTED = (
@@ -21,12 +23,12 @@ EXPECTED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Which images, and how to work on them."""
+    """Which images to embed, and how."""
 
     folders: tuple[str, ...]
-    """Each ends with a slash, none lies in another; `""` is the whole bucket."""
+    """Each ends with a slash and none contains another; `""` is the whole bucket."""
     inventory: str | None = None
-    """The address of an S3 Inventory's manifest.json, read instead of listing."""
+    """The address of an S3 Inventory's manifest.json, which replaces the listing."""
     shard_size: int = DEFAULT_SHARD_SIZE
     suffixes: tuple[str, ...] = DEFAULT_SUFFIXES
     dry_run: bool = False
@@ -34,16 +36,20 @@ class Request:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the workers are told through run.json."""
+        """The options that run.json passes to the workers."""
         return {"recompute": True} if self.recompute else {}
 
 
 def parse_request(event: Mapping[str, Any]) -> Request:
-    """Check the fields of an event. Raises UsageError, which says what was expected."""
+    """Check the fields of an event.
+
+    Raises:
+        UsageError: a field is wrong; the sentence says what was expected.
+    """
     _refuse_unknown(event)
     inventory = event.get("Inventory")
     if inventory is not None and not (isinstance(inventory, str) and inventory.startswith("s3://")):
-        raise UsageError(f"Inventory is {inventory!r}, expected the address s3://BUCKET/…/manifest.json")
+        raise UsageError(f"Inventory is {inventory!r}, expected an address such as s3://BUCKET/…/manifest.json")
     return Request(
         folders=_folders(event.get("Paths"), _flag(event, "WholeBucket"), inventory is not None),
         inventory=inventory,
@@ -59,7 +65,7 @@ def _refuse_unknown(event: Mapping[str, Any]) -> None:
         if name not in FIELDS:
             folded = {field.lower(): field for field in FIELDS}
             close = difflib.get_close_matches(str(name).lower(), folded, n=1)
-            guess = f", perhaps {folded[close[0]]}?" if close else ""
+            guess = f", did you mean {folded[close[0]]}?" if close else ""
             raise UsageError(f"the event has an unknown field {name!r}{guess} — {EXPECTED}")
 
 
@@ -77,7 +83,11 @@ def _shard_size(value: object) -> int:
 
 
 def parse_suffixes(value: object) -> tuple[str, ...]:
-    """Suffixes in lower case without their dot, each once."""
+    """Return suffixes in lower case, without their dot and without repetitions.
+
+    Raises:
+        UsageError: it is not a list of suffixes.
+    """
     given = value if isinstance(value, list) else []
     suffixes = [each.lower().removeprefix(".") if isinstance(each, str) else "" for each in given]
     if not suffixes or not all(suffixes):
@@ -95,18 +105,18 @@ def _folders(paths: object, whole_bucket: bool, has_inventory: bool) -> tuple[st
     folders = list(dict.fromkeys(_folder(path) for path in paths))
     if "" in folders and not whole_bucket:
         raise UsageError(
-            'a path names the whole bucket: add "WholeBucket": true (--whole-bucket) if that is meant, or name a folder'
+            'a path names the whole bucket: add "WholeBucket": true (--whole-bucket) to confirm, or name a folder'
         )
     if whole_bucket and "" not in folders:
-        raise UsageError("WholeBucket is true but no path names the whole bucket: leave out one of the two")
+        raise UsageError("WholeBucket is true, but no path names the whole bucket: remove one of the two")
     return tuple(
         folder for folder in folders if not any(folder != other and folder.startswith(other) for other in folders)
     )
 
 
 def _folder(path: str) -> str:
-    """A path as the key prefix of a folder: `images` is `images/`, which `images-old/…` lacks."""
+    """Return a path as the key prefix of a folder: `images` becomes `images/`, which does not match `images-old/…`."""
     if path.startswith("s3://"):
-        raise UsageError(f"the path {path!r} is an address: give a folder inside the bucket, such as 'images'")
+        raise UsageError(f"the path {path!r} is an address: name a folder inside the bucket, such as 'images'")
     folder = path.lstrip("/")
     return folder if not folder or folder.endswith("/") else folder + "/"

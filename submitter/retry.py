@@ -1,22 +1,28 @@
-"""A run's failed and missing images as the order of a new run."""
+"""A new run of the images of a run that failed or are missing."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 from submitter.clients import Services
 from submitter.errors import UsageError
-from submitter.flight import in_flight
-from submitter.ledger import Ledger
+from submitter.job_states import read_job_states
 from submitter.manifest import Entry, parse_entries
-from submitter.order import Order
-from submitter.selection import Tally
-from submitter.states import describe
+from submitter.new_run import NewRun
+from submitter.parallel import parallel_map
+from submitter.run_results import RunResults
+from submitter.selection import ListingTally
 from submitter.status import JobsRecord
 
 
 def refuse_if_live(record: JobsRecord | None, services: Services) -> None:
-    """Raise UsageError while the run's own jobs may still finish its shards."""
-    live = describe(services.batch, record.jobs).live if record else 0
+    """Refuse a retry while jobs of the run may still finish its shards.
+
+    Raises:
+        UsageError: some jobs are not finished.
+    """
+    live = read_job_states(services.batch, record.jobs).live if record else 0
     if live:
         raise UsageError(
             f"{live:,} jobs of the run are not finished: wait for them (submitter status --watch), cancel "
@@ -24,60 +30,66 @@ def refuse_if_live(record: JobsRecord | None, services: Services) -> None:
         )
 
 
-def retry_order(ledger: Ledger, run_id: str) -> Order:
-    """An order for what the ledger, which must be fresh, has no vector for by its own account.
+def retry_of(results: RunResults, run_id: str) -> NewRun:
+    """Return a new run of the images that have no vector, according to the refreshed results.
 
-    Every image of a shard without a report counts as missing: the workers skip, at one read each,
-    those that an attempt stored before it died.
+    Every image of a shard without a report counts as missing. The workers skip those that an earlier attempt stored
+    before it ended, at the price of one read each.
     """
-    tally = Tally()
-    return Order(
+    tally = ListingTally()
+    return NewRun(
         run_id=run_id,
-        source=ledger.location.uri,
-        entries=_counted(_left_over(ledger), tally),
+        source=results.location.uri,
+        entries=_counted(_left_over(results), tally),
         tally=tally,
-        folders=ledger.run.paths,
-        shard_size=ledger.run.shard_size,
-        options=ledger.run.options,
+        folders=results.run.paths,
+        shard_size=results.run.shard_size,
+        options=results.run.options,
     )
 
 
-def _counted(entries: Iterator[Entry], tally: Tally) -> Iterator[Entry]:
+def _counted(entries: Iterator[Entry], tally: ListingTally) -> Iterator[Entry]:
     for entry in entries:
         tally.images += 1
         tally.bytes += entry.size or 0
         yield entry
 
 
-def _left_over(ledger: Ledger) -> Iterator[Entry]:
+def _left_over(results: RunResults) -> Iterator[Entry]:
     numbers = [
-        number for number in range(ledger.run.shards) if number not in ledger.reports or ledger.reports[number].failed
+        number
+        for number in range(results.run.shards)
+        if number not in results.reports or results.reports[number].failed
     ]
-    for number, entries in in_flight(lambda number: (number, read_shard(ledger, number)), numbers):
-        if number in ledger.reports:
-            yield from _failed(ledger, number, entries)
+    for number, entries in parallel_map(lambda number: (number, read_shard(results, number)), numbers):
+        if number in results.reports:
+            yield from _failed(results, number, entries)
         else:
             yield from entries
 
 
-def _failed(ledger: Ledger, number: int, entries: list[Entry]) -> Iterator[Entry]:
-    failures = ledger.failures.get(number, ())
+def _failed(results: RunResults, number: int, entries: list[Entry]) -> Iterator[Entry]:
+    failures = results.failures.get(number, ())
     names = {failure.key for failure in failures} | {failure.image_id for failure in failures}
     for entry in entries:
-        uri = f"s3://{ledger.run.bucket}/{entry.key}"
-        # A report that counts failures without a file that names them: the whole shard is in doubt.
+        uri = f"s3://{results.run.bucket}/{entry.key}"
+        # A report that counts failures without a file that names them leaves the whole shard in doubt.
         if not failures or entry.key in names or uri in names:
-            # The picture may have been replaced since, which is why somebody retries.
+            # The image may have been replaced since, which is a common reason for a retry.
             yield replace(entry, etag=None, size=None)
 
 
-def read_shard(ledger: Ledger, number: int) -> list[Entry]:
-    """The entries of a shard. Raises UsageError when it is not there or cannot be read."""
-    key = ledger.location.shard_key(number)
-    body = ledger.objects.get(key)
+def read_shard(results: RunResults, number: int) -> list[Entry]:
+    """Return the entries of a shard.
+
+    Raises:
+        UsageError: the shard does not exist or cannot be read.
+    """
+    key = results.location.shard_key(number)
+    body = results.objects.get(key)
     if body is None:
-        raise UsageError(f"the shard s3://{ledger.location.bucket}/{key} is gone")
+        raise UsageError(f"the shard s3://{results.location.bucket}/{key} does not exist any more")
     try:
         return list(parse_entries(body))
     except ValueError as error:
-        raise UsageError(f"s3://{ledger.location.bucket}/{key}: {error}") from error
+        raise UsageError(f"s3://{results.location.bucket}/{key}: {error}") from error

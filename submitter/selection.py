@@ -1,4 +1,6 @@
-"""Which objects are images, and the count of those that are not."""
+"""Which objects are images, and how many of the others there are."""
+
+from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -9,31 +11,31 @@ from submitter.manifest import RUNS_PREFIX, Entry
 DEFAULT_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif")
 
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""Storage classes that S3 does not hand out without a restore. GLACIER_IR answers at once."""
+"""Storage classes from which S3 reads only after a restore. GLACIER_IR reads at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """An object as a listing, an inventory or a notification shows it."""
+class S3Object:
+    """An object as a listing, an inventory or a notification describes it."""
 
     key: str
     etag: str | None
     size: int | None
     storage_class: str = "STANDARD"
     passed_over: str | None = None
-    """The reason, where the source itself knows that this is not an object to read."""
+    """Why the object is not to be read, where the source itself says so."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
-    """What a stream of objects held; complete once the stream has been read."""
+class ListingTally:
+    """What a stream of objects contained. The counts are complete once the stream has been read."""
 
     images: int = 0
     bytes: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     """By reason: `suffix`, `folder`, `archived`, `manifests`, `noncurrent`, `not_created`."""
     class_bytes: Counter[str] = field(default_factory=Counter)
-    """Bytes of the images by storage class, since some classes charge for reading."""
+    """Bytes of the images by storage class, because some classes charge for reading."""
     empty_paths: list[str] = field(default_factory=list)
 
     @property
@@ -41,8 +43,8 @@ class Tally:
         return self.images + sum(self.skipped.values())
 
 
-def select(found: Iterable[Found], suffixes: tuple[str, ...], tally: Tally) -> Iterator[Entry]:
-    """The images among `found`, counted into `tally` as they pass. Suffixes are without their dot."""
+def select(found: Iterable[S3Object], suffixes: tuple[str, ...], tally: ListingTally) -> Iterator[Entry]:
+    """Yield the images among `found` and count all objects into `tally`. Suffixes have no dot."""
     endings = tuple(f".{suffix}" for suffix in suffixes)
     for each in found:
         reason = each.passed_over or _reason_to_skip(each, endings)
@@ -55,7 +57,7 @@ def select(found: Iterable[Found], suffixes: tuple[str, ...], tally: Tally) -> I
         yield Entry(key=each.key, etag=each.etag, size=each.size)
 
 
-def _reason_to_skip(found: Found, endings: tuple[str, ...]) -> str | None:
+def _reason_to_skip(found: S3Object, endings: tuple[str, ...]) -> str | None:
     if found.key.startswith(RUNS_PREFIX):
         return "manifests"
     if found.key.endswith("/") and not found.size:

@@ -1,27 +1,31 @@
-"""A stream of entries cut into shards, and the shards put into the bucket."""
+"""Cut a stream of entries into shards, and write the shards into the bucket."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from submitter.flight import in_flight
 from submitter.manifest import Entry
 from submitter.objects import Objects
+from submitter.parallel import parallel_map
 
 MAX_SHARD_BYTES = 8 * 2**30
-"""The most bytes of images in a shard that has more than one: at a slow 20 MB/s, seven minutes."""
+"""The most bytes of images in a shard with more than one image: seven minutes at a slow 20 MB/s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
+    """The number of a shard and its content as JSON lines."""
+
     number: int
     body: bytes
 
 
 def cut(entries: Iterable[Entry], size: int, max_bytes: int = MAX_SHARD_BYTES) -> Iterator[Shard]:
-    """Shards of `size` entries each, the last one shorter.
+    """Yield shards of `size` entries each; the last one may be shorter.
 
-    A shard also ends where another entry would take its images past `max_bytes`, so that a thousand
-    huge ones do not outlive the job's timeout. An image larger than that has a shard of its own.
+    A shard also ends before its images would exceed `max_bytes`, so that a thousand large images do not outlast the
+    job's timeout. A single image above the limit becomes a shard of its own.
     """
     number, lines, held = 0, list[str](), 0
     for entry in entries:
@@ -40,10 +44,10 @@ def _shard(number: int, lines: list[str]) -> Shard:
 
 
 def put_shards(objects: Objects, shards: Iterable[Shard], key_of: Callable[[int], str]) -> int:
-    """Put every shard while the next ones are being listed, and return how many there were."""
-    return sum(1 for _ in in_flight(lambda shard: objects.put(key_of(shard.number), shard.body), shards))
+    """Write every shard while the next ones are being listed, and return their number."""
+    return sum(1 for _ in parallel_map(lambda shard: objects.put(key_of(shard.number), shard.body), shards))
 
 
 def put_shards_once(objects: Objects, shards: Iterable[Shard], key_of: Callable[[int], str]) -> int:
-    """The same, leaving alone what is already there."""
-    return sum(1 for _ in in_flight(lambda shard: objects.put_once(key_of(shard.number), shard.body), shards))
+    """Do the same, but leave objects that already exist unchanged."""
+    return sum(1 for _ in parallel_map(lambda shard: objects.put_once(key_of(shard.number), shard.body), shards))

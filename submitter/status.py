@@ -1,4 +1,6 @@
-"""How far a run is: the workers' reports beside what Batch says of their jobs."""
+"""The progress of a run: the reports of its workers, and the states of its jobs."""
+
+from __future__ import annotations
 
 import json
 from collections import Counter
@@ -7,49 +9,49 @@ from datetime import datetime
 from typing import Any
 
 from submitter.clients import Services
-from submitter.ledger import Ledger
-from submitter.states import FORGOTTEN, JobStates, describe
+from submitter.job_states import FORGOTTEN, JobStates, read_job_states
+from submitter.run_results import RunResults
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """A run at one moment. `images` is the sum of the next four."""
+    """A run at one moment. `images` is the sum of the next four fields."""
 
     run_uri: str
     images: int
     embedded: int
     skipped: int
-    """Were in the table already."""
+    """Images whose vector the table already held."""
     failed: int
     missing: int
     """Images of shards that no worker has finished."""
     shards: int
     shards_done: int
     jobs: dict[str, int]
-    """Counts by Batch's state; children of arrays count, not the arrays."""
+    """Counts by Batch's state; the children of arrays count, the arrays do not."""
     failures: dict[str, int]
     """Failed images by stage and error."""
     job_failures: dict[str, int]
     """Failed jobs by Batch's reason."""
     images_per_second: float | None
-    """Since the submission; instances that had to start first count."""
+    """Since the submission, which includes the start of the instances."""
     seconds_left: float | None
     finished: bool
-    """No worker will change the above any more."""
+    """Whether all workers have ended, so that nothing above changes any more."""
     hints: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "hints": list(self.hints), "exit_code": self.exit_code}
 
     @property
     def exit_code(self) -> int:
-        """1 once there is something to retry."""
+        """1 if there is something to retry."""
         return int(self.failed > 0 or (self.finished and self.missing > 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobsRecord:
-    """What `jobs.json` holds."""
+    """The content of `jobs.json`."""
 
     jobs: tuple[str, ...]
     queue: str
@@ -57,9 +59,9 @@ class JobsRecord:
     submitted: datetime
 
 
-def read_jobs(ledger: Ledger) -> JobsRecord | None:
-    """The run's jobs, or None if they have not all been submitted."""
-    body = ledger.objects.get(ledger.location.jobs_key)
+def read_jobs(results: RunResults) -> JobsRecord | None:
+    """Return the run's jobs, or None if they have not all been submitted."""
+    body = results.objects.get(results.location.jobs_key)
     if body is None:
         return None
     found = json.loads(body)
@@ -71,20 +73,20 @@ def read_jobs(ledger: Ledger) -> JobsRecord | None:
     )
 
 
-def read_status(ledger: Ledger, services: Services) -> Status:
-    """Look at a run, again if need be: what the ledger has read it does not read again."""
-    record = read_jobs(ledger)
-    # Batch first: a shard that is finished between the two questions must not look lost.
-    states = describe(services.batch, record.jobs) if record else None
-    ledger.refresh()
-    reports, run = ledger.reports.values(), ledger.run
+def read_status(results: RunResults, services: Services) -> Status:
+    """Read a run's progress. A repeated call reads only the reports that are new."""
+    record = read_jobs(results)
+    # Batch is asked first, so that a shard that is finished between the two requests does not look lost.
+    states = read_job_states(services.batch, record.jobs) if record else None
+    results.refresh()
+    reports, run = results.reports.values(), results.run
     done = sum(report.images for report in reports)
     missing = max(0, run.images - done)
     finished = len(reports) == run.shards or (states is not None and states.live == 0)
-    rate = _rate(ledger, record)
+    rate = _rate(results, record)
     failed = sum(report.failed for report in reports)
     return Status(
-        run_uri=ledger.location.uri,
+        run_uri=results.location.uri,
         images=run.images,
         embedded=sum(report.embedded for report in reports),
         skipped=sum(report.skipped for report in reports),
@@ -93,49 +95,49 @@ def read_status(ledger: Ledger, services: Services) -> Status:
         shards=run.shards,
         shards_done=len(reports),
         jobs=states.counts if states else {},
-        failures=_by_reason(ledger),
+        failures=_by_reason(results),
         job_failures=states.failures if states else {},
         images_per_second=rate,
         seconds_left=missing / rate if rate and missing and not finished else None,
         finished=finished,
-        hints=tuple(_hints(ledger, states, retry=finished and failed + missing > 0)),
+        hints=tuple(_hints(results, states, retry=finished and failed + missing > 0)),
     )
 
 
-def _by_reason(ledger: Ledger) -> dict[str, int]:
-    reasons = Counter(each.reason for failures in ledger.failures.values() for each in failures)
+def _by_reason(results: RunResults) -> dict[str, int]:
+    reasons = Counter(each.reason for failures in results.failures.values() for each in failures)
     return dict(reasons.most_common())
 
 
-def _rate(ledger: Ledger, record: JobsRecord | None) -> float | None:
-    if record is None or not ledger.reports:
+def _rate(results: RunResults, record: JobsRecord | None) -> float | None:
+    if record is None or not results.reports:
         return None
-    latest = max(report.written for report in ledger.reports.values())
+    latest = max(report.written for report in results.reports.values())
     seconds = (latest - record.submitted).total_seconds()
-    done = sum(report.images for report in ledger.reports.values())
+    done = sum(report.images for report in results.reports.values())
     return done / max(seconds, 1.0)
 
 
-def _hints(ledger: Ledger, states: JobStates | None, *, retry: bool) -> list[str]:
+def _hints(results: RunResults, states: JobStates | None, *, retry: bool) -> list[str]:
     hints = []
     if states is None:
         hints.append(
-            "jobs.json is missing: the jobs are being submitted right now, or that was cut short. The same "
-            f"event again, or `submitter submit … --run-id {ledger.run.run_id}`, submits what is missing"
+            "jobs.json is missing: the jobs are being submitted, or the submission was interrupted. The same event "
+            f"again, or `submitter submit … --run-id {results.run.run_id}`, submits the missing jobs"
         )
     elif states.counts.get("RUNNABLE") and not states.any_in("STARTING", "RUNNING"):
         said = f" Batch says: {'; '.join(states.reasons)}." if states.reasons else ""
         hints.append(
             f"{states.counts['RUNNABLE']:,} jobs wait in RUNNABLE.{said} An instance usually starts within "
-            "minutes. If none does: is the compute environment enabled and VALID, does it have vCPUs left "
-            "(also in the account's quota), is there Spot capacity, and does the job ask for a little less "
-            "memory than the instance has, of which the system takes some?"
+            "minutes. If none does, check that the compute environment is enabled and VALID, that it has vCPUs left "
+            "(also in the account's quota), that Spot capacity is available, and that the job requests a little "
+            "less memory than the instance has, because ECS reserves some"
         )
     if states and states.counts.get(FORGOTTEN):
         hints.append(
-            f"Batch no longer knows {states.counts[FORGOTTEN]:,} of the jobs; it forgets them about a week "
-            "after they end"
+            f"Batch no longer knows {states.counts[FORGOTTEN]:,} of the jobs; it forgets jobs about a week after "
+            "they end"
         )
     if retry:
-        hints.append(f"submitter retry {ledger.location.uri}")
+        hints.append(f"submitter retry {results.location.uri}")
     return hints

@@ -1,20 +1,22 @@
-"""From an order to a run in S3 to its jobs, once, however often it is tried.
+"""Write a new run to S3 and submit its jobs exactly once, however often a submission is attempted.
 
-The keys of a run's shards are fixed, and an attempt that seemed dead may still be writing. So:
+The keys of a run's shards are fixed, and an attempt that seemed dead may still be writing. Therefore each of these
+objects is written only if it does not exist yet:
 
-1. `claim.json` is put if it is not there. The attempt that puts it writes its shards where they
-   belong, never over anything; any other writes them to `attempts/ITS_OWN_NAME/`.
-2. With all its shards written, an attempt puts `commit.json` if it is not there: what was listed, and
-   in which of those folders. Whoever comes later goes on with that one.
-3. The shards that count are copied to where they belong, unless they were written there. Everybody
-   who does this copies the same, and nobody can write over it.
-4. `run.json` is put if it is not there. From here on the run is whole and does not change.
-5. `submitting.json` is put if it is not there, jobs are looked for by name, missing ones submitted.
-6. `jobs.json` is put if it is not there: their ids, which every later attempt returns.
+1. `claim.json`. The attempt that writes it puts its shards where they belong and never replaces an object. Any other
+   attempt puts its shards under `attempts/ITS_OWN_NAME/`.
+2. `commit.json`, once an attempt has written all its shards: what was listed, and which folder holds the shards. Every
+   later attempt continues from this one.
+3. The shards of the commit, copied to where they belong unless they were written there. Every attempt copies the same
+   content.
+4. `run.json`. From here on the run is complete and does not change.
+5. `submitting.json`. Then jobs are looked for by name, and the missing ones are submitted.
+6. `jobs.json`: the ids of the jobs, which every later attempt returns.
 
-A crash between any two steps leaves something from which the next attempt goes on. Without a crash
-nothing is copied.
+After a crash between any two steps the next attempt continues. Without a crash nothing is copied.
 """
+
+from __future__ import annotations
 
 import json
 import secrets
@@ -26,26 +28,27 @@ from itertools import chain
 from typing import Any
 
 from submitter.clients import Services
-from submitter.config import Settings
+from submitter.config import Targets
 from submitter.errors import UsageError
-from submitter.flight import in_flight
-from submitter.jobs import Submitter
+from submitter.jobs import JobSubmitter
 from submitter.manifest import Run, RunLocation, shard_name
+from submitter.new_run import NewRun
 from submitter.objects import Objects
-from submitter.order import Order
+from submitter.parallel import parallel_map
+from submitter.preflight import check_region
 from submitter.shards import Shard, cut, put_shards, put_shards_once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A run and its jobs, as they are in the end."""
+    """A run and its jobs, once they have been submitted."""
 
     location: RunLocation
     run: Run
     jobs: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON that the Lambda and the terminal answer with; the same for every attempt."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object that the Lambda and the command line answer with; every attempt returns the same."""
         return {
             "run_uri": self.location.uri,
             "jobs": list(self.jobs),
@@ -58,32 +61,34 @@ class Submission:
 
 
 def submit(
-    order: Order, settings: Settings, services: Services, *, sleep: Callable[[float], None] = time.sleep
+    new_run: NewRun, targets: Targets, services: Services, *, sleep: Callable[[float], None] = time.sleep
 ) -> Submission:
-    """Write the run and submit its jobs, or find them as an earlier attempt left them.
+    """Write the run and submit its jobs, or return them as an earlier attempt left them.
 
-    Raises UsageError when the order holds no image, before anything is written.
+    Raises:
+        UsageError: there is no image; nothing has been written then.
     """
-    settings.require()
-    location = RunLocation(bucket=settings.bucket, run_id=order.run_id)
-    objects = Objects(client=services.s3, bucket=settings.bucket)
+    targets.require()
+    location = RunLocation(bucket=targets.bucket, run_id=new_run.run_id)
+    objects = Objects(client=services.s3, bucket=targets.bucket)
     written = objects.get(location.run_key)
-    run = Run.from_json(written) if written else _write_run(order, location, settings, objects)
-    submitter = Submitter(
+    run = Run.from_json(written) if written else _write_run(new_run, location, targets, objects, services)
+    submitter = JobSubmitter(
         batch=services.batch,
         submitting=services.submitting,
-        queue=settings.queue,
-        definition=settings.definition,
+        queue=targets.queue,
+        definition=targets.definition,
         sleep=sleep,
     )
     jobs = _submit_jobs(run, location, objects, submitter)
     return Submission(location=location, run=run, jobs=tuple(jobs))
 
 
-def _write_run(order: Order, location: RunLocation, settings: Settings, objects: Objects) -> Run:
+def _write_run(new_run: NewRun, location: RunLocation, targets: Targets, objects: Objects, services: Services) -> Run:
     committed = objects.get(_commit_key(location))
     if committed is None:
-        committed = _write_shards(order, location, settings, objects)
+        check_region(targets, services)
+        committed = _write_shards(new_run, location, targets, objects)
     commit = json.loads(committed)
     run = Run.from_json(json.dumps(commit["run"]))
     if commit["attempt"] is not None:
@@ -91,12 +96,12 @@ def _write_run(order: Order, location: RunLocation, settings: Settings, objects:
     return Run.from_json(objects.put_once(location.run_key, run.to_json().encode()))
 
 
-def _write_shards(order: Order, location: RunLocation, settings: Settings, objects: Objects) -> bytes:
-    """Steps 1 and 2; returns the commit that counts, which may be another attempt's."""
-    shards = cut(order.entries, order.shard_size)
+def _write_shards(new_run: NewRun, location: RunLocation, targets: Targets, objects: Objects) -> bytes:
+    """Carry out steps 1 and 2, and return the valid commit, which may be another attempt's."""
+    shards = cut(new_run.entries, new_run.shard_size)
     first = next(shards, None)
     if first is None:
-        raise UsageError(nothing_found(order))
+        raise UsageError(nothing_found(new_run))
     attempt: str | None = secrets.token_hex(8)
     claim = json.dumps({"attempt": attempt}).encode()
     everything: Iterator[Shard] = chain([first], shards)
@@ -107,18 +112,18 @@ def _write_shards(order: Order, location: RunLocation, settings: Settings, objec
         folder = _attempt_prefix(location, str(attempt))
         count = put_shards(objects, everything, lambda number: folder + shard_name(number))
     run = Run(
-        run_id=order.run_id,
-        bucket=settings.bucket,
-        source=order.source,
-        paths=order.folders,
-        empty_paths=tuple(order.tally.empty_paths),
-        images=order.tally.images,
-        bytes=order.tally.bytes,
-        skipped=dict(order.tally.skipped),
+        run_id=new_run.run_id,
+        bucket=targets.bucket,
+        source=new_run.source,
+        paths=new_run.folders,
+        empty_paths=tuple(new_run.tally.empty_paths),
+        images=new_run.tally.images,
+        bytes=new_run.tally.bytes,
+        skipped=dict(new_run.tally.skipped),
         shards=count,
-        shard_size=order.shard_size,
-        table=settings.table,
-        options=dict(order.options),
+        shard_size=new_run.shard_size,
+        table=targets.table,
+        options=dict(new_run.options),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     commit = json.dumps({"attempt": attempt, "run": json.loads(run.to_json())}).encode()
@@ -131,20 +136,20 @@ def _copy_shards(objects: Objects, location: RunLocation, attempt: str, count: i
     def copy(number: int) -> None:
         objects.copy(folder + shard_name(number), location.shard_key(number))
 
-    for _ in in_flight(copy, range(count)):
+    for _ in parallel_map(copy, range(count)):
         pass
 
 
-def nothing_found(order: Order) -> str:
-    """The sentence for an order without a single image."""
-    where = ", ".join(repr(folder) if folder else "the whole bucket" for folder in order.folders)
-    skipped = ", ".join(f"{count:,} by {reason}" for reason, count in sorted(order.tally.skipped.items()))
-    why = f"objects left out: {skipped}" if skipped else "there is no object at all"
-    return f"no image was found in {where or order.source}: {why}. Nothing was written or submitted"
+def nothing_found(new_run: NewRun) -> str:
+    """Return the sentence for a run without a single image."""
+    where = ", ".join(repr(folder) if folder else "the whole bucket" for folder in new_run.folders)
+    skipped = ", ".join(f"{count:,} by {reason}" for reason, count in sorted(new_run.tally.skipped.items()))
+    why = f"objects left out: {skipped}" if skipped else "there is no object"
+    return f"no image was found in {where or new_run.source}: {why}. Nothing was written or submitted"
 
 
-def _submit_jobs(run: Run, location: RunLocation, objects: Objects, submitter: Submitter) -> list[str]:
-    """Steps 5 and 6."""
+def _submit_jobs(run: Run, location: RunLocation, objects: Objects, submitter: JobSubmitter) -> list[str]:
+    """Carry out steps 5 and 6, and return the ids of the jobs."""
     known = objects.get(location.jobs_key)
     if known is None:
         mine = json.dumps({"attempt": secrets.token_hex(8)}).encode()

@@ -1,4 +1,6 @@
-"""Looking at a run until it is finished, with a progress bar."""
+"""Watch a run until it is finished, with a progress bar."""
+
+from __future__ import annotations
 
 import random
 import time
@@ -15,9 +17,9 @@ _BAR = 30
 def watch(
     look: Callable[[], Status], interval: float, *, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[Status]:
-    """Yield what `look` sees, every `interval` seconds or so, until the run is finished.
+    """Yield what `look` returns, about every `interval` seconds, until the run is finished.
 
-    Throttling and outages make it look less often, and do not end it.
+    Throttling and outages increase the interval and do not end the watch.
     """
     wait = interval
     while True:
@@ -31,11 +33,11 @@ def watch(
             yield status
             if status.finished:
                 return
-        sleep(wait * random.uniform(0.9, 1.1))  # many watchers must not ask in step
+        sleep(wait * random.uniform(0.9, 1.1))  # so that many watchers do not ask at the same moment
 
 
 def show(status: Status, stream: TextIO) -> None:
-    """One line: redrawn in place on a terminal, appended anywhere else."""
+    """Write one line: redrawn in place on a terminal, appended anywhere else."""
     if stream.isatty():
         stream.write(f"\r\x1b[K{bar(status)}" + ("\n" if status.finished else ""))
     else:

@@ -156,14 +156,17 @@ def test_infra_deploys_both_and_imports_neither(module: Module) -> None:
     assert len(module.path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
 
 
-@pytest.mark.parametrize("name", ["__init__", "retry_rules", "settings", "stages"])
+@pytest.mark.parametrize(
+    "name",
+    ["__init__", "delivery", "instance_types", "retry_rules", "settings", "settings_checks", "stages", "worker_sizes"],
+)
 def test_what_the_tests_import_of_infra_needs_no_cdk(name: str) -> None:
     found = {each.split(".")[0] for each in Module(path=ROOT / "infra" / f"{name}.py").imports()}
     assert found <= sys.stdlib_module_names | {"infra"}
 
 
-def test_the_watchman_needs_boto3_and_nothing_else() -> None:
-    found = {each.split(".")[0] for each in Module(path=ROOT / "infra" / "watcher" / "handler.py").imports()}
+def test_the_job_monitor_needs_boto3_and_nothing_else() -> None:
+    found = {each.split(".")[0] for each in Module(path=ROOT / "infra" / "job_monitor" / "handler.py").imports()}
     assert found <= sys.stdlib_module_names | {"boto3"}
 
 

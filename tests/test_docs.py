@@ -19,8 +19,8 @@ import pytest
 import embedder
 from embedder import cli, config, exit_codes
 from embedder.pipeline.report import Report
-from embedder.records import Failure
-from embedder.stores import dynamodb, sqlite
+from embedder.records import ATTRIBUTES, Failure
+from embedder.stores import dynamodb, sqlite_file
 from submitter import cli as submitter_cli
 from submitter import config as submitter_config
 from submitter import request
@@ -243,8 +243,12 @@ def error_arguments(node: ast.AST) -> list[ast.expr]:
 
 
 def test_a_stored_vector_is_documented() -> None:
-    documented = quoted(rows(section(REFERENCE, "A stored vector")))
-    assert documented == set(sqlite.COLUMNS) == {*dynamodb.INFO_ATTRIBUTES, "Vector"}
+    documented = rows(section(REFERENCE, "A stored vector"))
+    assert quoted(documented) == {each.name for each in ATTRIBUTES}
+    for each in ATTRIBUTES:
+        _, cloud, file, _ = documented[f"`{each.name}`"]
+        assert cloud.split(",")[0] == dynamodb.TYPES[each.kind]
+        assert file.split(",")[0] == sqlite_file.TYPES[each.kind] + (" or NULL" if each.optional else "")
 
 
 def test_the_fields_of_the_event_are_documented() -> None:

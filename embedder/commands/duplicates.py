@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from embedder import exit_codes
 from embedder.commands import add_selection, add_store, printable
-from embedder.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from embedder.vectors.duplicates import Group
 
 SHOWN_GROUPS = 20
-"""Groups of the table that is printed without --json and --csv."""
+"""The most groups that the table shows."""
 
 EXAMPLES = """examples:
   embedder duplicates vectors.db
@@ -31,15 +30,20 @@ def add(commands: Any) -> None:
     command = commands.add_parser(
         "duplicates",
         help="find groups of near-duplicates",
-        description="Group images that are linked by pairs whose vectors have a cosine of the threshold or more.",
+        description="Group near-duplicates: each image of a group has a cosine of the threshold or more to its first, "
+        "which is the one to keep: the largest file, of equals the first by id.",
         epilog=EXAMPLES,
     )
     add_store(command)
     command.add_argument(
-        "--threshold", type=float, default=0.98, metavar="T", help="the least cosine of a pair (default: 0.98)"
+        "--threshold",
+        type=float,
+        default=0.98,
+        metavar="T",
+        help="the least cosine to the image that is kept (default: 0.98)",
     )
     add_selection(command)
-    command.add_argument("--csv", type=Path, metavar="F", help="write group, image_id and score to this file")
+    command.add_argument("--csv", type=Path, metavar="F", help="write group, image_id, score and keep to this file")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.set_defaults(function=run)
 
@@ -47,18 +51,23 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Search, print or write, and return the exit code."""
     from embedder.stores import open_store
+    from embedder.system.files import check_folder
     from embedder.vectors.duplicates import check_threshold, find_duplicates
+    from embedder.vectors.meaning import MEANINGLESS, made_at_random
 
     check_threshold(arguments.threshold)
-    if arguments.csv is not None and not arguments.csv.parent.is_dir():
-        raise ConfigurationError(f"--csv {arguments.csv}: there is no folder {arguments.csv.parent}; make it first")
+    if arguments.csv is not None:
+        check_folder(arguments.csv, f"--csv {arguments.csv}")
     store = open_store(arguments.store, must_exist=True)
     try:
         count, groups = find_duplicates(
             store, arguments.threshold, prefix=arguments.prefix, fingerprint=arguments.fingerprint
         )
+        sample = store.sample()
     finally:
         store.close()
+    if sample is not None and made_at_random(arguments.fingerprint or sample.fingerprint):
+        print(f"{arguments.store}: {MEANINGLESS}", file=sys.stderr)
     if arguments.csv is not None:
         _write_csv(arguments.csv, groups)
     images = sum(len(each.members) for each in groups)
@@ -85,10 +94,12 @@ def _print_table(groups: Sequence[Group]) -> None:
 
 
 def _write_csv(path: Path, groups: Sequence[Group]) -> None:
-    from embedder.system.atomic import writing
+    from embedder.system.files import writing
 
     with writing(path, "--csv") as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["group", "image_id", "score"])
+        writer.writerow(["group", "image_id", "score", "keep"])
         for number, group in enumerate(groups, 1):
-            writer.writerows([number, each.image_id, f"{each.score:.6f}"] for each in group.members)
+            kept, *others = group.members
+            writer.writerow([number, kept.image_id, f"{kept.score:.6f}", "yes"])
+            writer.writerows([number, each.image_id, f"{each.score:.6f}", "no"] for each in others)

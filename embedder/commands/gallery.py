@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
     command = commands.add_parser(
         "gallery",
         help="make a page of a whole collection",
-        description="Write one page with all images as a map by similarity, near-duplicates, outliers and failures.",
+        description="Write one page: a map with alike images side by side, near-duplicates, outliers and failures.",
         epilog=EXAMPLES,
     )
     add_store(command)
@@ -31,7 +31,11 @@ def add(commands: Any) -> None:
     )
     command.add_argument("--failures", type=Path, metavar="F", help="show what embedder run --failures wrote")
     command.add_argument(
-        "--threshold", type=float, default=0.98, metavar="T", help="the least cosine of near-duplicates (default: 0.98)"
+        "--threshold",
+        type=float,
+        default=0.98,
+        metavar="T",
+        help="the least cosine of near-duplicates at first (default: 0.98)",
     )
     add_selection(command)
     command.set_defaults(function=run)
@@ -59,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     finally:
         store.close()
-    note = f", {without:,} without their picture" if without else ""
+    counted = "1 image" if shown == 1 else f"{shown:,} images"
+    note = f", {without:,} without a picture" if without else ""
     size = arguments.html.stat().st_size / 1e6
-    print(f"{shown:,} images{note}, {size:.1f} MB, in {arguments.html}", file=sys.stderr)
+    print(f"{counted}{note}, {size:.1f} MB, in {arguments.html}", file=sys.stderr)
     return exit_codes.DONE

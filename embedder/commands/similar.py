@@ -52,6 +52,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Search, print, and return the exit code."""
     from embedder.stores import open_store
+    from embedder.vectors.meaning import MEANINGLESS, made_at_random
 
     if arguments.k < 1:
         raise ConfigurationError(f"-k {arguments.k}: expected 1 or more")
@@ -62,13 +63,17 @@ def run(arguments: argparse.Namespace) -> int:
     store = open_store(arguments.store, must_exist=True)
     try:
         found, vector_is_stored = _search(store, arguments)
+        sample = store.sample()
+        if sample is not None and made_at_random(arguments.fingerprint or sample.fingerprint):
+            print(f"{arguments.store}: {MEANINGLESS}", file=sys.stderr)
         if arguments.html is not None:
             from embedder.pages.similar import write_similar
 
             write_similar(
                 arguments.html, store, arguments.query, found, images=arguments.images, stored=vector_is_stored
             )
-            print(f"{len(found):,} pictures in {arguments.html}", file=sys.stderr)
+            counted = "1 picture" if len(found) == 1 else f"{len(found):,} pictures"
+            print(f"{counted} in {arguments.html}", file=sys.stderr)
     finally:
         store.close()
     if arguments.json:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from embedder.config import cache_folder
 from embedder.doctor import Finding, ok, skipped
 from embedder.doctor.machine import size
-from embedder.system.temporary import find_folder
+from embedder.system.files import find_folder, try_writing
 
 FULL_BYTES = 64 << 20
 LEAST_BYTES = 1 << 30
@@ -48,8 +47,7 @@ def _room(folder: Path) -> Finding:
     free = shutil.disk_usage(nearest).free
     found = f"{size(free)} free in {folder}"
     try:
-        with tempfile.TemporaryFile(dir=nearest) as file:
-            file.write(b"x")
+        try_writing(nearest)
     except OSError as error:
         return Finding(
             "failed", f"{folder} cannot be written: {error.strerror}", "make room there, or check its permissions"

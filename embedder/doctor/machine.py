@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 from pathlib import Path
 
 from embedder.doctor import Finding, ok
 from embedder.system.cores import CGROUP, cpu_quota, usable_cores
+from embedder.system.memory import memory_limit, most_needed
 
 SHARED_MEMORY = Path("/dev/shm")
 
-BASE_BYTES = 3 << 29
-"""The two budgets of files and the one of pictures (see `Pipeline`) when they are filled at once."""
-MODEL_BYTES = 1 << 30
-"""torch, the model, and its intermediate results."""
-WORKER_BYTES = 128 << 20
-"""A decoding process and its share of batches."""
 
 BASE_FILES, WORKER_FILES = 192, 8
+READER_FILES = 2
+"""Connections for each object that is read at once: one of boto3's and one past it."""
 LEAST_SHARED_BYTES = 16 << 20
 
 
@@ -29,24 +25,14 @@ def cores() -> Finding:
     return ok(f"{usable_cores()} cores" + (f", by the container's quota of {quota:g}" if quota else ""))
 
 
-def memory(workers: int | None) -> Finding:
+def memory(workers: int | None, cgroup: Path = CGROUP) -> Finding:
     """The memory that the container or the machine has, against the most that a run takes."""
-    limit, whose = memory_limit()
-    needed = BASE_BYTES + MODEL_BYTES + (workers or usable_cores()) * WORKER_BYTES
+    limit, whose = memory_limit(cgroup)
+    needed = most_needed(workers or usable_cores())
     found = f"{size(limit)} {whose}, a run takes at most about {size(needed)}"
     if limit < needed:
         return Finding("warning", found, "give the job or container more memory, or fewer --workers")
     return ok(found)
-
-
-def memory_limit(cgroup: Path = CGROUP) -> tuple[int, str]:
-    """Bytes, and whose limit that is."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in (cgroup / "memory.max", cgroup / "memory" / "memory.limit_in_bytes"):
-        text = _read(path)
-        if text and text.isdecimal() and int(text) < machine:
-            return int(text), "in the container"
-    return machine, "in the machine"
 
 
 def shared_memory(folder: Path = SHARED_MEMORY) -> Finding:
@@ -65,10 +51,14 @@ def shared_memory(folder: Path = SHARED_MEMORY) -> Finding:
     return ok(f"{size(free)} free in {folder}; decoding does not need it")
 
 
-def descriptors(workers: int | None) -> Finding:
-    """Open files: pipes to the decoding processes, connections, images."""
+def descriptors(workers: int | None, readers: int = 0) -> Finding:
+    """Open files: pipes to the decoding processes, connections, images.
+
+    Args:
+        readers: objects that are read from S3 at once.
+    """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    needed = BASE_FILES + WORKER_FILES * (workers or usable_cores())
+    needed = BASE_FILES + WORKER_FILES * (workers or usable_cores()) + READER_FILES * readers
     found = f"{limit:,} open files are allowed, a run needs about {needed}"
     if limit < needed:
         return Finding("warning", found, "raise the limit: ulimit -n 4096, or the container's ulimit nofile")
@@ -78,10 +68,3 @@ def descriptors(workers: int | None) -> Finding:
 def size(count: int) -> str:
     """Bytes for a person: `1.5 GiB`."""
     return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count / (1 << 20):.0f} MiB"
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None

@@ -13,6 +13,7 @@ from embedder.errors import EmbedderError
 from embedder.models.catalog import find_model
 from embedder.sources import scheme_of
 from embedder.stores import DYNAMODB_SCHEME
+from embedder.system.cores import usable_cores
 
 
 def checks(source: str | None, store: str | None, options: RunOptions, shard: int = 0) -> Iterator[Check]:
@@ -30,7 +31,7 @@ def checks(source: str | None, store: str | None, options: RunOptions, shard: in
     yield Check("cores", machine.cores)
     yield Check("memory", lambda: machine.memory(options.workers))
     yield Check("shared memory", machine.shared_memory)
-    yield Check("open files", lambda: machine.descriptors(options.workers))
+    yield Check("open files", lambda: machine.descriptors(options.workers, _readers(source)))
     yield Check("temporary files", disk.temporary)
     yield Check("cache", disk.cache)
     yield Check("device", exam.device)
@@ -64,6 +65,15 @@ def _places(source: str | None, store: str | None, options: RunOptions, exam: Mo
         yield Check("store", lambda: any_store(store, options, exam.fingerprint))
         if not scheme_of(store):
             yield Check("store's disk", lambda: disk.store_folder(store))
+
+
+def _readers(source: str | None) -> int:
+    """Return how many objects a run reads at once."""
+    if scheme_of(source or "") != "s3":
+        return 0
+    from embedder.sources.reader import reader_threads
+
+    return reader_threads(usable_cores())
 
 
 def _raise(error: EmbedderError) -> Finding:

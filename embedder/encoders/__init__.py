@@ -107,6 +107,9 @@ class Engine:
         return opener(prepared, arithmetic, batch_size)
 
 
+FALLBACKS: Mapping[Arithmetic, Arithmetic] = {"bfloat16-split": "bfloat16"}
+"""An arithmetic that is exacter and slower than another, and so only of use where vectors do not bear that one."""
+
 BFLOAT16 = frozenset({"amx_bf16", "avx512_bf16"})
 FLOAT16 = frozenset({"amx_fp16"})
 """AVX512-FP16 alone is not enough: OpenVINO's f16 was slower than its f32 without AMX-FP16."""

@@ -7,24 +7,21 @@ proves again that it gives the reference's vectors.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
-from embedder.encoders import ENGINES, Arithmetic, Device, Encoder, Engine, Network, engine_names
+from embedder.encoders import ENGINES, FALLBACKS, Arithmetic, Device, Encoder, Engine, Network, engine_names
 from embedder.encoders.golden import golden_pictures
 from embedder.encoders.prepared import GOLDEN, Prepared
 from embedder.encoders.proof import UnusableError, prove
 from embedder.errors import ConfigurationError, EmbedderError
-from embedder.system.atomic import replacing
 from embedder.system.cores import processor, processor_flags, usable_cores
+from embedder.system.files import recall, remember
 from embedder.system.threads import parallel_map
 
 logger = logging.getLogger("embedder")
@@ -34,6 +31,9 @@ REMEMBERED = "fastest.json"
 
 TIMED_PASSES = 3
 """How often each candidate encodes the golden pictures when the fastest is looked for."""
+
+HOPELESS = 0.6
+"""A candidate whose first pass has less than this part of the best rate is not timed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,27 +165,38 @@ def _fastest(found: Sequence[Candidate], prepared: Prepared, batch_size: int | N
         "pictures": GOLDEN,
         "full": full,
     }
-    known = _read(prepared.find(REMEMBERED))
+    note = prepared.find(REMEMBERED)
+    known = recall(note) if note else {}
     if known.get("here") == here:
         remembered = [each for each in found if str(each) == known.get("fastest")]
         if opened := next(_usable(remembered, prepared, batch_size, full=full), None):
             return opened[1]
-    best: Encoder | None = None
     rates: dict[str, float] = {}
-    for candidate, encoder in _usable(found, prepared, batch_size, full=full):
-        rate = rates[str(candidate)] = _rate(encoder, prepared)
-        if rate == max(rates.values()):
-            best = encoder
-        del encoder  # at most two are in memory at once
+    best: Encoder | None = None
+    for candidate in found:
+        if _superfluous(candidate, rates):
+            continue
+        for _, encoder in _usable([candidate], prepared, batch_size, full=full):
+            rate = rates[str(candidate)] = _rate(encoder, prepared, max(rates.values(), default=0.0))
+            if rate == max(rates.values()):
+                best = encoder  # at most two are in memory at once
     if best is None:
         raise UnusableError(
             f"no engine can run {prepared.network.name} here (the warnings say why); use --engine torch --device cpu"
         )
     if prepared.keeps:
         fastest = max(rates, key=lambda each: rates[each])
-        with suppress(OSError), replacing(prepared.folder / REMEMBERED) as part:  # on a full disk it is timed again
-            part.write_text(json.dumps({"here": here, "fastest": fastest, "rates": rates}))
+        # If that is not possible, as on a full disk, the next run measures again.
+        remember(prepared.folder / REMEMBERED, {"here": here, "fastest": fastest, "rates": rates})
     return best
+
+
+def _superfluous(candidate: Candidate, rates: Mapping[str, float]) -> bool:
+    """Say whether a candidate cannot be the fastest, given the rates of those before it."""
+    if candidate.engine.trusted and candidate.arithmetic == "float32":
+        return any(each.endswith(" float32") for each in rates)  # the reference is the slowest in float32
+    faster = FALLBACKS.get(candidate.arithmetic)
+    return faster is not None and str(Candidate(candidate.engine, faster)) in rates
 
 
 def _usable(
@@ -199,17 +210,22 @@ def _usable(
             logger.warning("%s is passed over: %s", candidate, error)
 
 
-def _rate(encoder: Encoder, prepared: Prepared) -> float:
-    """Measure images a second on all lanes: the best of a few passes, since other programs only slow one down."""
+def _rate(encoder: Encoder, prepared: Prepared, best: float) -> float:
+    """Measure images a second on all lanes: the best of a few passes, since other programs only slow one down.
+
+    Args:
+        best: the best rate so far.
+    """
     pixels = golden_pictures(prepared.network.preprocessing.crop)
-    passes = []
+    rate, lanes = 0.0, encoder.lanes
     for _ in range(TIMED_PASSES):
         began = time.perf_counter()
-        work = [pixels] * encoder.lanes
-        for _ in parallel_map(encoder.encode, work, workers=encoder.lanes, depth=lambda: encoder.lanes, name="time"):
+        for _ in parallel_map(encoder.encode, [pixels] * lanes, workers=lanes, depth=lambda: lanes, name="time"):
             pass
-        passes.append(time.perf_counter() - began)
-    return encoder.lanes * len(pixels) / min(passes)
+        rate = max(rate, lanes * len(pixels) / (time.perf_counter() - began))
+        if rate < HOPELESS * best:
+            break
+    return rate
 
 
 def _version(distribution: str) -> str:
@@ -217,12 +233,3 @@ def _version(distribution: str) -> str:
         return f"{distribution} {version(distribution)}"
     except PackageNotFoundError:
         return f"{distribution} of an unknown version"
-
-
-def _read(path: Path | None) -> dict[str, Any]:
-    """Return what is remembered; nothing if that is damaged."""
-    try:
-        found = json.loads(path.read_text()) if path else {}
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

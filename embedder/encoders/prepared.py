@@ -6,6 +6,7 @@ pictures; and what the engines make of the model.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import warnings
@@ -20,8 +21,7 @@ from embedder.config import cache_folder
 from embedder.encoders import Network
 from embedder.encoders.golden import golden_pictures
 from embedder.records import Pixels, Vectors
-from embedder.system.atomic import replacing
-from embedder.system.temporary import FULL, temporary_folder
+from embedder.system.files import is_out_of_space, replacing, temporary_folder
 
 logger = logging.getLogger("embedder")
 
@@ -81,7 +81,7 @@ class Prepared:
                 with replacing(path) as part:
                     make(part)
             except OSError as error:
-                if error.errno not in FULL or path.parent != self.kept:
+                if not is_out_of_space(error) or path.parent != self.kept:
                     raise
                 self._keep_no_more()
                 return self.file(name, make)
@@ -104,8 +104,9 @@ class Prepared:
         def encode(path: Path) -> None:
             from embedder.encoders.pytorch import reference_vectors
 
-            with path.open("wb") as file:
-                np.save(file, reference_vectors(self.network, pixels))
+            file = io.BytesIO()  # writing to a file of the disk, numpy does not say why it fails
+            np.save(file, reference_vectors(self.network, pixels))
+            path.write_bytes(file.getvalue())
 
         vectors: Vectors = np.load(self.file(GOLDEN, encode))
         return pixels, vectors

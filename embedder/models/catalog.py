@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,7 +10,7 @@ from urllib.parse import quote
 from embedder.config import cache_folder
 from embedder.models import Model, family_of, home_of
 from embedder.records import Preprocessing
-from embedder.system.atomic import replacing
+from embedder.system.files import recall, remember
 
 IMAGENET_PRESET = Preprocessing(
     resize=256,
@@ -46,7 +44,7 @@ def find_model(name: str) -> Model:
         family, own_name = family_of(name)
         found = family.find(own_name)
         if note:
-            _write(found, note)
+            remember(note, asdict(found))  # if that is not possible, the family is asked every time
     return found
 
 
@@ -65,16 +63,9 @@ def _note(name: str) -> Path | None:
 def _read(path: Path) -> Model | None:
     """Return the model that a note describes; None if there is no note, or something else."""
     try:
-        found = json.loads(path.read_text())
+        found = recall(path)
         shape = found.pop("preprocessing")
         shape |= {name: tuple(shape[name]) for name in ("mean", "std", "fill")}
         return Model(**found, preprocessing=Preprocessing(**shape))
-    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+    except (TypeError, LookupError):
         return None
-
-
-def _write(model: Model, path: Path) -> None:
-    with suppress(OSError):  # without a cache that can be written, the family is asked every time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as part:
-            part.write_text(json.dumps(asdict(model)))

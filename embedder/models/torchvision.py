@@ -18,7 +18,7 @@ from typing import Any
 from embedder.errors import ConfigurationError
 from embedder.models import Model
 from embedder.records import Preprocessing
-from embedder.system.temporary import find_folder
+from embedder.system.files import find_folder
 
 find_folder("torch")  # torch looks for one while it is imported, and would end with a traceback
 

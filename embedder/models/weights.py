@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 import sys
-import tempfile
-import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder.errors import ConfigurationError
+from embedder.errors import ConfigurationError, EmbedderError
 from embedder.models import Model
 from embedder.models.catalog import find_model
+from embedder.system.files import is_out_of_space, out_of_space, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,12 +101,15 @@ def published_file(model: Model) -> Path:
 
     Raises:
         ConfigurationError: it cannot be downloaded or kept, or what is there is another file.
+        TransientError: the disk is full.
     """
     path = published_path(model)
     if not path.exists():
         try:
             _download(model, path)
-        except (OSError, urllib.error.URLError) as error:
+        except OSError as error:  # urllib's own are among them
+            if is_out_of_space(error):
+                raise out_of_space(f"the published weights in {path}", error) from error
             raise ConfigurationError(
                 f"the published weights of {model.name} cannot be had: {model.url}: {error}. Either let this "
                 f"machine reach it, or copy the file to {path}, or give --weights PATH (a state dict of your "
@@ -128,26 +130,26 @@ def sha256(path: Path) -> str:
 
 
 def _download(model: Model, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.TemporaryDirectory(dir=path.parent)
-    except OSError as error:
-        raise ConfigurationError(
-            f"the published weights of {model.name} are not here, and {path.parent} cannot be written to download "
-            f"them: {error.strerror}. Give --weights PATH (a state dict), or let TORCH_HOME name a folder that can be "
-            "written, such as /tmp/torch; a container image can be built with them: --build-arg "
-            f"MODEL={model.name}"
-        ) from None
-    logger.info("downloading %s to %s", model.url, path)
-    with temporary as folder:
-        part = Path(folder) / path.name
-        # The address is one of models.py's, and the file is held to its hash.
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = stack.enter_context(replacing(path))
+        except OSError as error:
+            if is_out_of_space(error):
+                raise
+            raise ConfigurationError(
+                f"the published weights of {model.name} are not here, and {path.parent} cannot be written to download "
+                f"them: {error.strerror}. Give --weights PATH (a state dict), or let TORCH_HOME name a folder that can "
+                "be written, such as /tmp/torch; a container image can be built with them: --build-arg "
+                f"MODEL={model.name}"
+            ) from None
+        logger.info("downloading %s to %s", model.url, path)
+        # The address is the catalog's, and the file is held to its hash.
         with urllib.request.urlopen(model.url, timeout=DOWNLOAD_TIMEOUT) as answer, part.open("wb") as file:  # noqa: S310
             while block := answer.read(1 << 20):
                 file.write(block)
         if not sha256(part).startswith(model.digest):
             raise OSError("what was downloaded is not the published file: its SHA-256 differs")
-        os.replace(part, path)
 
 
 def _load(path: Path) -> object:
@@ -175,7 +177,7 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
         published_file(find_model("resnet18"))
-    except ConfigurationError as error:
+    except EmbedderError as error:
         print(error, file=sys.stderr)
         return 2
     return 0

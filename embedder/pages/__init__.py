@@ -1,4 +1,4 @@
-"""Pages to look at: each one file that loads nothing from elsewhere, whatever the images are called."""
+"""Pages to look at: each is one file that loads nothing over a network, whatever its images are called."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import base64
 import hashlib
 import io
 import json
+import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,32 +18,36 @@ from markupsafe import Markup
 from PIL import Image
 
 from embedder.errors import ConfigurationError
-from embedder.system.atomic import writing
+from embedder.system.files import check_folder, writing
 
 QUALITY = 78
-"""Of WebP; below it skies and skins begin to show steps."""
+"""Of WebP; below this, skies and skins begin to show steps."""
 
 
 def check_page(path: Path) -> None:
-    """Find out, before any work is spent, whether a page can be written there.
+    """Find out, before any work is done, whether a page can be written to a path.
 
     Raises:
-        ConfigurationError: its folder is not there, or it is a folder itself.
+        ConfigurationError: its folder does not exist, or the path is itself a folder.
     """
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"--html {path}: there is no folder {path.parent}; make it first")
+    check_folder(path, f"--html {path}")
     if path.is_dir():
         raise ConfigurationError(f"--html {path} is a folder; name a file, such as {path / 'page.html'}")
 
 
-def write_page(path: Path, template: str, script: str, **context: Any) -> None:
-    """Fill a template, which gets `data` as JSON and everything else as text, and write it when it is complete.
+def write_page(path: Path, template: str, scripts: Sequence[str], **context: Any) -> None:
+    """Fill a template and write the page once it is complete.
+
+    Args:
+        template: gets `data` as JSON and the rest of the context as text.
+        scripts: the files that make up the page's script, which share one scope.
 
     Raises:
         ConfigurationError: the file cannot be written there.
         TransientError: the disk is full.
     """
-    style, code = _part("style.css"), _part(script)
+    style = _part("style.css")
+    code = "\n".join(['"use strict";', "{", *map(_part, scripts), "}"])
     page = _environment().get_template(template)
     context["data"] = Markup(_json(context["data"]))
     html = page.render(
@@ -52,7 +58,7 @@ def write_page(path: Path, template: str, script: str, **context: Any) -> None:
 
 
 def webp(pixels: np.ndarray) -> str:
-    """A picture, (height, width, 3 or 4) uint8, as the text of a `data:` address."""
+    """Encode a picture, (height, width, 3 or 4) uint8, as a `data:` address."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "WEBP", quality=QUALITY)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
@@ -60,13 +66,20 @@ def webp(pixels: np.ndarray) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    made = Environment(
         loader=PackageLoader("embedder", "pages"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["breakable"] = _breakable
+    return made
+
+
+def _breakable(name: str) -> Markup:
+    """Let a name break after its separators, rather than within a word."""
+    return Markup("<wbr>").join(re.split(r"(?<=[/\\_.\-\s])(?=[^/\\_.\-\s])", name))
 
 
 def _part(name: str) -> str:
@@ -74,10 +87,10 @@ def _part(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """What the page's Content-Security-Policy calls the only style and the only script that may apply."""
+    """Return the name by which the page's Content-Security-Policy allows its one style sheet and its one script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _json(data: Any) -> str:
-    """JSON that can stand in a page: no `<` ends the element it is in."""
+    """Return JSON that can stand in a page: no `<` in it ends the element around it."""
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")

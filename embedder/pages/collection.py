@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from embedder.errors import ConfigurationError
-from embedder.pages import layout
-from embedder.pages.gallery import MOST_IMAGES, Collection, Mosaic, thumbnail_side, write_gallery
-from embedder.pages.thumbnails import locate, thumbnails
-from embedder.records import VectorInfo, Vectors
+from embedder.pages import layout, webp
+from embedder.pages.gallery import MOST_IMAGES, Collection, Group, preview_side, square_side, write_gallery
+from embedder.pages.mosaic import Mosaic
+from embedder.pages.refinement import refine
+from embedder.pages.regions import regions
+from embedder.pages.sketches import sketch
+from embedder.pages.thumbnails import Thumbnail, locate, thumbnails
+from embedder.records import Reference, VectorInfo, Vectors
 from embedder.stores import Store
 from embedder.vectors import search
 from embedder.vectors.duplicates import group
+from embedder.vectors.meaning import made_at_random
 from embedder.vectors.reader import select
 
 NEIGHBOURS = 12
 OUTLIERS = 36
 SHOWN_FAILURES = 2000
-"""More of a run's failures than this are counted, and not listed on the page."""
+"""The most failures that a page lists; all are counted."""
 FAILURE_FIELDS = ("image_id", "stage", "error", "message")
 
 
@@ -36,11 +42,11 @@ def make_gallery(
     prefix: str = "",
     fingerprint: str | None = None,
 ) -> tuple[int, int]:
-    """Write the page of a store's images, at most `MOST_IMAGES` of them.
+    """Write the page of a store's images, of which there may be `MOST_IMAGES`.
 
     Args:
-        images: where the pictures are; None: where they were embedded from.
-        failures: what a run wrote with `--failures`.
+        images: where the pictures are; None for where they were embedded from.
+        failures: the file that a run wrote with `--failures`.
         threshold: the least cosine of near-duplicates.
 
     Returns:
@@ -60,21 +66,43 @@ def make_gallery(
         )
     known = store.lookup(ids)
     references = locate([known[each] for each in ids if each in known], images)
-    collection = _describe(store.name, ids, vectors, list(known.values()), threshold, failed)
-    mosaic = Mosaic(collection.columns, collection.rows, thumbnail_side(len(ids)))
-    places = {each: place for place, each in enumerate(ids)}
-    missing = dict.fromkeys(range(len(ids)), "deleted meanwhile")
-    for each in thumbnails(references, mosaic.side):
+    collection = _describe(store.name, ids, vectors, known, references, threshold, failed)
+    mosaic = Mosaic(collection.columns, collection.rows, square_side(len(ids)))
+    pictures, previews = _pictures(collection, references, mosaic)
+    groups = _groups(ids, vectors, pictures, threshold)
+    write_gallery(path, collection, mosaic, pictures, previews, groups)
+    return len(ids), sum(bool(each.reason) for each in pictures)
+
+
+def _pictures(
+    collection: Collection, references: Sequence[Reference], mosaic: Mosaic
+) -> tuple[list[Thumbnail], dict[int, str]]:
+    """Fill the mosaic; return what is known of each image's file, without pixels, and the previews that there are."""
+    places = {each: place for place, each in enumerate(collection.ids)}
+    pictures = [Thumbnail(image_id=each, pixels=None, reason="deleted meanwhile") for each in collection.ids]
+    previews: dict[int, str] = {}
+    for each in thumbnails(references, mosaic.side, preview_side(len(pictures))):
         place = places[each.image_id]
         mosaic.put(collection.cells[place], each.pixels)
-        missing[place] = each.reason
-    missing = {place: reason for place, reason in missing.items() if reason}
-    write_gallery(path, collection, mosaic, missing)
-    return len(ids), len(missing)
+        if each.preview is not None:
+            previews[place] = webp(each.preview)
+        pictures[place] = replace(each, pixels=None, preview=None)
+    return pictures, previews
+
+
+def _groups(ids: Sequence[str], vectors: Vectors, pictures: Sequence[Thumbnail], threshold: float) -> list[Group]:
+    """Group near-duplicates around the image with the most pixels, the most bytes, the first id."""
+    worth = {each.image_id: (each.width * each.height, each.bytes) for each in pictures}
+    places = {each: place for place, each in enumerate(ids)}
+    found = group(ids, vectors.astype(np.float32, copy=False), threshold, lambda _: worth)
+    return [
+        Group(images=[places[each.image_id] for each in one.members], scores=[each.score for each in one.members])
+        for one in found
+    ]
 
 
 def read_failures(path: Path) -> list[dict[str, str]]:
-    """What a run wrote with `--failures`.
+    """Read the file that a run wrote with `--failures`.
 
     Raises:
         ConfigurationError: it is not there, or is something else.
@@ -94,44 +122,44 @@ def _describe(
     store: str,
     ids: Sequence[str],
     vectors: Vectors,
-    known: Sequence[VectorInfo],
+    known: Mapping[str, VectorInfo],
+    references: Sequence[Reference],
     threshold: float,
     failures: list[dict[str, str]] | None,
 ) -> Collection:
     units = search.unit(vectors)
     near, scores = search.neighbours(units, NEIGHBOURS)
-    cells, columns, rows = layout.grid(units)
+    points = layout.leading(units)
+    cells, columns, rows = layout.grid(points)
+    cells = refine(cells, columns, near, scores)
     alikeness = scores.mean(axis=1) if scores.shape[1] else np.ones(len(ids))
     strange = np.argsort(alikeness, kind="stable")[: min(OUTLIERS, len(ids))]
-    numbers = list(map(str, range(len(ids))))
-    groups = group(numbers, vectors.astype(np.float32, copy=False), threshold)
+    addresses = {each.image_id: each.uri for each in references}
+    fingerprint = next((each.fingerprint for each in known.values()), "")
     figures = [
-        ("Vectors", f"{len(ids):,} of dimension {vectors.shape[1]}"),
-        *((f"Made by ({count:,})", name or "unknown") for name, count in _fingerprints(known)),
-        ("Newest", max((each.created for each in known), default="")),
-        ("Near-duplicates", f"{sum(len(each.members) for each in groups):,} images in {len(groups):,} groups"),
+        ("Vectors", f"{len(ids):,} of dimension {vectors.shape[1]:,}"),
+        ("Made by", fingerprint or "unknown"),
+        ("Newest", max((each.created for each in known.values()), default="")),
         *([] if failures is None else [("Failures", _counted(failures))]),
     ]
     return Collection(
         store=store,
+        fingerprint=fingerprint,
+        random=made_at_random(fingerprint),
         ids=ids,
+        addresses=[addresses.get(each, "") for each in ids],
+        embedded=[known[each].created[:10] if each in known else "" for each in ids],
         cells=cells.tolist(),
         columns=columns,
         rows=rows,
-        neighbours=list(zip(near.tolist(), np.round(scores, 3).astype(float).round(3).tolist(), strict=True)),
-        groups=[
-            ([int(each.image_id) for each in one.members], [round(each.score, 3) for each in one.members])
-            for one in groups
-        ],
+        regions=regions(points, cells, columns, ids),
+        sketches=sketch(units, points),
+        neighbours=list(zip(near.tolist(), scores.tolist(), strict=True)),
+        outliers=(strange.tolist(), alikeness[strange].tolist()),
         threshold=threshold,
-        outliers=(strange.tolist(), alikeness[strange].astype(float).round(3).tolist()),
         failures=None if failures is None else failures[:SHOWN_FAILURES],
         figures=figures,
     )
-
-
-def _fingerprints(known: Sequence[VectorInfo]) -> list[tuple[str, int]]:
-    return Counter(each.fingerprint for each in known).most_common()
 
 
 def _counted(failures: Sequence[dict[str, str]]) -> str:

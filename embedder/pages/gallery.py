@@ -4,115 +4,169 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from embedder.pages import webp, write_page
-from embedder.records import Pixels
+from embedder.pages import write_page
+from embedder.pages.mosaic import Mosaic
+from embedder.pages.regions import Region
+from embedder.pages.sketches import Sketches
+from embedder.pages.thumbnails import WIDEST, Thumbnail
 
 PIXELS = 41_000_000
-"""In all thumbnails together, which bounds the page: 10,000 images of 64 × 64, 14 MB."""
+"""In all squares of the map together: 10,000 images of 64 × 64, 14 MB."""
+ALL_PIXELS = 55_000_000
+"""In the squares and the previews together, which bounds the page: 19 MB."""
 SIDES = (24, 160)
-"""The smallest and the largest thumbnail."""
+"""The smallest and the largest square."""
+PREVIEW = 480
+"""The longest short side of a preview."""
+USUAL = 1.4
+"""Length over width of a photograph, by which previews are counted."""
 MOST_IMAGES = PIXELS // SIDES[0] ** 2
-SHEET = 1920
-"""Pixels of a tile's sides: phones decode pictures of this size."""
-GROUND = (128, 128, 128, 60)
-"""Where an image is and its picture is not."""
+
+SCRIPTS = (
+    "elements",
+    "collection",
+    "pictures",
+    "view",
+    "choice",
+    "drawing",
+    "badges",
+    "side",
+    "thumbs",
+    "selection",
+    "groups",
+    "overview",
+    "finding",
+    "panel",
+    "look",
+    "address",
+    "pointer",
+    "keys",
+    "start",
+)
+"""The parts of the page's script, in the order in which they need each other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Near-duplicates on a page: the image to keep first."""
+
+    images: list[int]
+    scores: list[float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """What a page shows; images are numbers, their places in `ids`."""
+    """What a page shows of its images, which are numbers: their places in `ids`."""
 
     store: str
+    fingerprint: str
+    random: bool
+    """Whether the weights were random, so that likeness means nothing."""
     ids: Sequence[str]
+    addresses: Sequence[str]
+    """Where each picture lies: `file:///…` or `s3://…`; empty where that is not known."""
+    embedded: Sequence[str]
+    """The day on which each vector was made."""
     cells: Sequence[int]
     """Where each image lies on the grid, row by row."""
     columns: int
     rows: int
+    regions: Sequence[Region]
+    sketches: Sketches
     neighbours: Sequence[tuple[list[int], list[float]]]
     """For each image those most like it, with their cosines."""
-    groups: Sequence[tuple[list[int], list[float]]]
-    threshold: float
     outliers: tuple[list[int], list[float]]
+    threshold: float
     failures: Sequence[Mapping[str, str]] | None
     """As a run's `--failures` has them; None where none were given."""
     figures: Sequence[tuple[str, str]]
 
 
-def thumbnail_side(count: int) -> int:
-    """Pixels of a thumbnail's sides, so that all of them together stay within `PIXELS`."""
+def square_side(count: int) -> int:
+    """Return the pixels of a square's sides, so that all of them together stay within `PIXELS`."""
     return max(SIDES[0], min(SIDES[1], int(math.sqrt(PIXELS / max(1, count))) // 2 * 2))
 
 
-class Mosaic:
-    """The map as pictures: the grid cut into tiles, each filled as its thumbnails come."""
-
-    def __init__(self, columns: int, rows: int, side: int) -> None:
-        self.columns, self.rows, self.side = columns, rows, side
-        self.pixels = np.zeros((rows * side, columns * side, 4), np.uint8)
-
-    def put(self, cell: int, pixels: Pixels | None) -> None:
-        """Place a thumbnail, (side, side, 3), or the sign that there is none."""
-        row, column = divmod(cell, self.columns)
-        place = self.pixels[row * self.side : (row + 1) * self.side, column * self.side : (column + 1) * self.side]
-        if pixels is None:
-            place[:] = GROUND
-            place[np.eye(self.side, dtype=np.bool_)] = (128, 128, 128, 160)
-        else:
-            place[:, :, :3] = pixels
-            place[:, :, 3] = 255
-
-    def sheets(self) -> list[dict[str, Any]]:
-        """Each tile with the column and row of its first cell."""
-        span = max(1, SHEET // self.side)
-        return [
-            {"column": column, "row": row, "address": webp(self._part(column, row, span))}
-            for row in range(0, self.rows, span)
-            for column in range(0, self.columns, span)
-        ]
-
-    def _part(self, column: int, row: int, span: int) -> np.ndarray:
-        side = self.side
-        part = self.pixels[row * side : (row + span) * side, column * side : (column + span) * side]
-        return np.ascontiguousarray(part if (part[:, :, 3] < 255).any() else part[:, :, :3])
+def preview_side(count: int) -> int:
+    """Return the pixels of a preview's short side; 0 where there is no room for one that shows more than the square."""
+    side = square_side(count)
+    left = ALL_PIXELS - count * side**2
+    found = min(PREVIEW, int(math.sqrt(max(0, left) / max(1, count) / USUAL)) // 2 * 2)
+    return found if found >= side else 0
 
 
-def write_gallery(path: Path, collection: Collection, mosaic: Mosaic, missing: Mapping[int, str]) -> None:
+def write_gallery(
+    path: Path,
+    collection: Collection,
+    mosaic: Mosaic,
+    pictures: Sequence[Thumbnail],
+    previews: Mapping[int, str],
+    groups: Sequence[Group],
+) -> None:
     """Write the page.
 
     Args:
-        missing: why an image has no picture.
+        pictures: what is known of each image's file; the pixels are in the mosaic.
+        previews: whole pictures as `data:` addresses, by image.
+        groups: the near-duplicates at the collection's threshold.
 
     Raises:
-        ConfigurationError: it cannot be written there.
+        ConfigurationError: the page cannot be written there.
         TransientError: the disk is full.
     """
+    root = _shared([each for each in collection.addresses if each])
+    formats = sorted({each.format for each in pictures})
     write_page(
         path,
         "gallery.html",
-        "gallery.js",
+        [f"scripts/{each}.js" for each in SCRIPTS],
         data={
             "side": mosaic.side,
             "columns": collection.columns,
             "rows": collection.rows,
             "sheets": mosaic.sheets(),
+            "widest": WIDEST,
+            "previews": dict(previews),
+            "fingerprint": collection.fingerprint,
+            "random": collection.random,
             "ids": list(collection.ids),
+            "root": root,
+            "addresses": [each.removeprefix(root) if each else None for each in collection.addresses],
             "cells": list(collection.cells),
-            "missing": dict(missing),
-            "neighbours": collection.neighbours,
-            "groups": collection.groups,
-            "outliers": collection.outliers,
+            "missing": {number: each.reason for number, each in enumerate(pictures) if each.reason},
+            "sizes": [number for each in pictures for number in (each.width, each.height)],
+            "bytes": [each.bytes for each in pictures],
+            "formats": formats,
+            "format": [formats.index(each.format) for each in pictures],
+            "modified": [each.modified for each in pictures],
+            "embedded": list(collection.embedded),
+            "regions": [asdict(each) for each in collection.regions],
+            "sketches": asdict(collection.sketches),
+            "neighbours": [(near, list(map(_ten_thousandths, scores))) for near, scores in collection.neighbours],
+            "groups": [(each.images, list(map(_ten_thousandths, each.scores))) for each in groups],
+            "threshold": collection.threshold,
+            "outliers": (collection.outliers[0], list(map(_ten_thousandths, collection.outliers[1]))),
         },
         store=collection.store,
+        random=collection.random,
         count=len(collection.ids),
-        groups=len(collection.groups),
         threshold=collection.threshold,
         failures=collection.failures or [],
         failures_asked=collection.failures is not None,
         figures=collection.figures,
     )
+
+
+def _shared(texts: Sequence[str]) -> str:
+    """Return the longest beginning that all texts have in common."""
+    first, last = min(texts, default=""), max(texts, default="")
+    different = (place for place, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
+    return first[: next(different, min(len(first), len(last)))]
+
+
+def _ten_thousandths(score: float) -> int:
+    """Return a cosine in ten-thousandths, which is the shortest way to write its four decimals."""
+    return round(score * 10_000)

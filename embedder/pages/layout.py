@@ -1,70 +1,87 @@
-"""Places on a grid for a collection's images, so that what is alike lies together."""
+"""Cells of a grid for the images of a collection, so that those that are alike lie together."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from embedder.records import Vectors
 
 DIRECTIONS = 64
-"""Leading directions of the whole collection in which it is laid out: the rest hardly moves a picture."""
+"""How many leading directions of the collection the layout looks at: the others hardly move a picture."""
 ASPECT = 1.4
-"""Width over height of the whole, give or take a third: as of the screens it is looked at on."""
+"""Width over height of the grid, give or take a third: that of the screens it is looked at on."""
 ROUNDS = 8
-"""Of the power iteration that finds the direction in which a part varies most."""
+"""Steps of the power iteration that finds the direction in which a part varies most."""
 
 
-def grid(units: Vectors) -> tuple[np.ndarray, int, int]:
-    """Lay n unit vectors, (n, dimension), out on a grid without overlap.
+def grid(points: Vectors) -> tuple[np.ndarray, int, int]:
+    """Lay n points, (n, d), as `leading` gives them, out on a grid without overlap.
 
-    A part is cut in two across the direction in which it varies most, and the halves get the left and the right
-    half of its rectangle, or the upper and the lower one: so every neighbourhood, however small, is laid out by
-    what sets it apart, where a plain projection on two directions shows only what sets the whole apart.
+    A part is cut in two across the direction in which it varies most. One half gets the left side of the part's
+    rectangle and the other the right side, or the upper side and the lower one. So every neighbourhood, however
+    small, is laid out by what distinguishes it; a projection of everything on two directions shows only what
+    distinguishes the largest parts. Only the last cells of the last row stay empty.
 
     Returns:
-        For each vector the number of its cell, row by row, and the grid's columns and rows.
+        For each point the number of its cell, row by row, and the grid's columns and rows.
     """
-    count = len(units)
+    count = len(points)
     columns, rows = _shape(count)
     cells = np.zeros(count, np.intp)
-    points = _leading(units)
     first = np.eye(2, points.shape[1])
-    waiting = [(np.arange(count), 0, 0, columns, rows, (first[0], first[1]))]
+    waiting = [(np.arange(count), _Box(0, 0, columns, rows), (first[0], first[1]))]
     while waiting:
-        part, x, y, width, height, axes = waiting.pop()
+        part, box, axes = waiting.pop()
         if len(part) == 0:
             continue
-        if width * height == 1:
-            cells[part] = y * columns + x
+        if box.width * box.height == 1:
+            cells[part] = box.y * columns + box.x
             continue
-        across = width < height
+        across = box.width < box.height
         direction = _direction(points[part], axes[across])
         order = part[np.argsort(points[part] @ direction, kind="stable")]
         axes = (axes[0], direction) if across else (direction, axes[1])
-        whole = height if across else width
-        half = whole // 2
-        room, rest = width * height * half // whole, width * height * (whole - half) // whole
-        cut = min(room, max(len(part) - rest, round(len(part) * half / whole)))
-        if across:
-            waiting.append((order[:cut], x, y, width, half, axes))
-            waiting.append((order[cut:], x, y + half, width, height - half, axes))
-        else:
-            waiting.append((order[:cut], x, y, half, height, axes))
-            waiting.append((order[cut:], x + half, y, width - half, height, axes))
+        one, other = box.halves(across=across)
+        room = one.room(columns, count)
+        waiting += [(order[:room], one, axes), (order[room:], other, axes)]
     return cells, columns, rows
 
 
+class _Box(NamedTuple):
+    """A rectangle of cells."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def halves(self, *, across: bool) -> tuple[_Box, _Box]:
+        """Cut it into an upper and a lower part, or else into a left and a right one."""
+        x, y, width, height = self
+        if across:
+            return _Box(x, y, width, height // 2), _Box(x, y + height // 2, width, height - height // 2)
+        return _Box(x, y, width // 2, height), _Box(x + width // 2, y, width - width // 2, height)
+
+    def room(self, columns: int, count: int) -> int:
+        """Count its cells, without those at the grid's end for which there is no image."""
+        x, y, width, height = self
+        full = min(height, max(0, count // columns - y))
+        begun = count % columns if y <= count // columns < y + height else 0
+        return full * width + min(width, max(0, begun - x))
+
+
 def _shape(count: int) -> tuple[int, int]:
-    """Columns and rows of about ASPECT, those that leave the fewest cells empty."""
+    """Choose columns and rows of about ASPECT that leave the fewest cells empty."""
     usual = max(1, math.sqrt(count * ASPECT))
     widths = range(min(math.ceil(usual / 1.15), max(1, count)), math.ceil(usual * 1.15) + 1)
     return min(((width, math.ceil(count / width)) for width in widths), key=lambda shape: shape[0] * shape[1])
 
 
-def _leading(units: Vectors) -> Vectors:
-    """Coordinates along the directions in which the collection varies most, (n, at most DIRECTIONS)."""
+def leading(units: Vectors) -> Vectors:
+    """Return the coordinates of unit vectors along the directions in which they vary most, (n, at most DIRECTIONS)."""
     if len(units) < 2:
         return np.zeros((len(units), 2), np.float32)
     moved = units - units.mean(axis=0)
@@ -74,10 +91,10 @@ def _leading(units: Vectors) -> Vectors:
 
 
 def _direction(points: Vectors, like: np.ndarray) -> np.ndarray:
-    """The direction in which points vary most, turned so that it does not oppose `like`."""
+    """Find the direction in which points vary most, turned so that it does not oppose `like`."""
     moved = points - points.mean(axis=0)
     spread = moved.T @ moved
-    direction = like.astype(np.float64) + 1e-3  # never wholly outside of what varies
+    direction = like.astype(np.float64) + 1e-3  # so that it is never orthogonal to all that varies
     for _ in range(ROUNDS):
         direction = spread @ direction
         length = np.linalg.norm(direction)

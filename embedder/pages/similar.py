@@ -11,6 +11,7 @@ from embedder.records import Reference
 from embedder.sources import S3_SCHEME
 from embedder.sources.folder import file_uri
 from embedder.stores import Store
+from embedder.vectors.meaning import made_at_random
 from embedder.vectors.search import Match
 
 SIDE, SMALL_SIDE = 256, 96
@@ -24,8 +25,9 @@ def write_similar(
     """Write the page.
 
     Args:
-        images: where the pictures are; None: where they were embedded from.
-        stored: whether the query is one of the stored images, and so the first of those found.
+        images: where the pictures are; None for where they were embedded from.
+        stored: whether the query is one of the stored images, and so the first of those found. The page shows it
+            at the top, and not once more among the others.
 
     Raises:
         ConfigurationError: there is no such place for pictures, or the page cannot be written.
@@ -40,18 +42,26 @@ def write_similar(
     pictures = [made.get(each.image_id, gone) for each in found]
     encoded = [None if each.pixels is None else webp(each.pixels) for each in pictures]
     asked = made.get(own.image_id)
+    fingerprint = next((each.fingerprint for each in known.values()), "")
+    addresses = {each.image_id: each.uri for each in references}
+    first = int(stored)
     write_page(
         path,
         "similar.html",
-        "similar.js",
-        data=[known[each.image_id].source if each.image_id in known else "" for each in found],
+        ["scripts/similar.js"],
+        data=[addresses.get(each.image_id, "") for each in found[first:]],
         query=query,
-        picture=encoded[0] if stored else webp(asked.pixels) if asked and asked.pixels is not None else None,
+        picture=encoded[0]
+        if stored and encoded
+        else webp(asked.pixels)
+        if asked and asked.pixels is not None
+        else None,
         store=store.name,
-        fingerprint=next((each.fingerprint for each in known.values()), ""),
+        fingerprint=fingerprint,
+        random=made_at_random(fingerprint),
         side=side,
         matches=[
             {"image_id": match.image_id, "score": match.score, "picture": picture, "reason": each.reason}
-            for match, picture, each in zip(found, encoded, pictures, strict=True)
+            for match, picture, each in list(zip(found, encoded, pictures, strict=True))[first:]
         ],
     )

@@ -1,4 +1,4 @@
-"""Small square pictures of stored images, upright, decoded as for the model: in processes of their own."""
+"""Small pictures of stored images, upright, decoded as for the model: in processes of their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from embedder.config import DEFAULT_MAX_PIXELS
 from embedder.decoding.processes import IsolatedDecoder
@@ -21,18 +25,31 @@ from embedder.system.threads import parallel_map
 WAITING = 4
 """Threads besides one for each core: while some wait for a file or an object, the others decode."""
 
+WIDEST = 16 / 9
+"""Of a preview: what is wider or higher loses its ends."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thumbnail:
-    """A picture, or why there is none."""
+    """A small picture and what is known of the file, or why there is none."""
 
     image_id: str
     pixels: Pixels | None  # (side, side, 3) uint8, RGB: the middle of the upright image
+    preview: Pixels | None = None  # (height, width, 3) uint8, RGB: the whole, where previews were asked for
+    width: int = 0
+    """Of the upright image, in pixels; 0 where it is not known."""
+    height: int = 0
+    bytes: int = 0
+    """Of the file; 0 where it is not known."""
+    format: str = ""
+    """Pillow's name, for example `JPEG`."""
+    modified: str = ""
+    """The day on which a local file was written last, ISO 8601; empty of objects in a bucket."""
     reason: str = ""
 
 
 def locate(stored: Iterable[VectorInfo], root: str | None) -> list[Reference]:
-    """Say where each stored image lies: below `root`, a folder or an S3 prefix, else where it was embedded from.
+    """Say where each stored image lies: below `root`, a folder or an S3 prefix, or else where it was embedded from.
 
     Raises:
         ConfigurationError: there is no such folder.
@@ -47,7 +64,7 @@ def _uri(stored: VectorInfo, root: str | None) -> str:
         return stored.source
     if root is not None and root.startswith(S3_SCHEME):
         return f"{root.rstrip('/')}/{stored.image_id}"
-    below = stored.image_id.lstrip("/")  # a key may begin with one, and is no path from the top
+    below = stored.image_id.lstrip("/")  # a key may begin with one and is still not a path from the root
     return file_uri(Path(root or ".") / below) if _is_below(below) else ""
 
 
@@ -55,13 +72,19 @@ def _is_below(path: str) -> bool:
     return "\0" not in path and ".." not in os.path.normpath(path).split("/")
 
 
-def thumbnails(references: Sequence[Reference], side: int) -> Iterator[Thumbnail]:
+def thumbnails(references: Sequence[Reference], side: int, preview: int = 0) -> Iterator[Thumbnail]:
     """Yield a picture of every image, `side` pixels wide and high, in any order.
+
+    Args:
+        preview: pixels of the short side of a second picture, which shows the whole image; 0 for none.
 
     Raises:
         ConfigurationError, TransientError: S3 as a whole cannot be read.
     """
-    preprocessing = Preprocessing(resize=side, crop=side, interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1))
+    short = preview or side
+    # A frame larger than the resized image leaves black borders around the whole of it, which are cut off below.
+    frame = round(short * WIDEST) if preview else side
+    preprocessing = Preprocessing(resize=short, crop=frame, interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1))
     large = threading.Lock()
 
     @contextmanager
@@ -73,12 +96,28 @@ def thumbnails(references: Sequence[Reference], side: int) -> Iterator[Thumbnail
     readers = Readers(threading.Event())
 
     def make(reference: Reference) -> Thumbnail:
+        data, modified = b"", ""
         try:
             if not reference.uri:
-                raise ImageError("Unreadable", "its id is no path below a folder")
-            return Thumbnail(image_id=reference.image_id, pixels=decoder.decode(readers.read(reference).data).pixels)
+                raise ImageError("Unreadable", "its id is not a path below a folder")
+            sample = readers.read(reference)
+            data, modified = sample.data, _day(sample.reference.modified)
+            decoded = decoder.decode(data)
         except ImageError as error:
-            return Thumbnail(image_id=reference.image_id, pixels=None, reason=error.message)
+            return Thumbnail(
+                image_id=reference.image_id, pixels=None, bytes=len(data), modified=modified, reason=error.message
+            )
+        whole = _whole(decoded.pixels, short, decoded.width, decoded.height) if preview else None
+        return Thumbnail(
+            image_id=reference.image_id,
+            pixels=decoded.pixels if whole is None else _square(whole, side),
+            preview=whole,
+            width=decoded.width,
+            height=decoded.height,
+            bytes=len(data),
+            format=decoded.format,
+            modified=modified,
+        )
 
     workers = usable_cores() + WAITING
     try:
@@ -86,3 +125,27 @@ def thumbnails(references: Sequence[Reference], side: int) -> Iterator[Thumbnail
     finally:
         decoder.close()
         readers.close()
+
+
+def _day(modified: str | None) -> str:
+    """Return the day of a file's size and modification time, as `records.Reference` has them."""
+    if not modified:
+        return ""
+    return datetime.fromtimestamp(int(modified.partition("-")[2]) / 1e9, UTC).date().isoformat()
+
+
+def _whole(framed: Pixels, short: int, width: int, height: int) -> Pixels:
+    """Cut the borders off a picture in the middle of a larger square frame."""
+    frame = len(framed)
+    sides = [min(frame, short * each // min(width, height)) for each in (width, height)]
+    left, top = (max(0, round((frame - each) / 2)) for each in sides)
+    return framed[top : top + sides[1], left : left + sides[0]]
+
+
+def _square(whole: Pixels, side: int) -> Pixels:
+    """Shrink the middle of a picture to a square."""
+    height, width = whole.shape[:2]
+    short = min(height, width)
+    left, top = (width - short) // 2, (height - short) // 2
+    image = Image.fromarray(whole[top : top + short, left : left + short])
+    return np.asarray(image.resize((side, side), Image.Resampling.LANCZOS))

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import IO, Protocol
 
-from embedder.errors import ImageError, TransientError
+from embedder.errors import ImageError
 from embedder.records import Failure, Stage
+from embedder.system.files import unwritable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,8 @@ class Ledger:
         """Count an image as failed, and write the failure down.
 
         Raises:
-            TransientError: the failure cannot be written, as on a full disk.
+            TransientError: the disk of the file of failures is full.
+            ConfigurationError: that file cannot be written for another reason.
         """
         with self.lock:
             self.failed += 1
@@ -99,7 +101,7 @@ class Ledger:
                 try:
                     sink.write(failure_line(failure))
                 except OSError as error:
-                    raise TransientError(f"the failures cannot be written: {error.strerror}; run again") from error
+                    raise unwritable("the file of failures", error) from error
 
     def fail_image(self, image: Named, stage: Stage, error: ImageError) -> None:
         """Count an image as failed, for the reason that the error gives."""

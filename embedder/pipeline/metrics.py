@@ -13,18 +13,12 @@ from typing import Any
 
 from embedder.pipeline.ledger import Tally
 from embedder.pipeline.report import Report
-from embedder.records import Stage
+from embedder.records import TIMED_STAGES
 
 NAMESPACE = "embedder"
 
 COUNTS = ("Images", "Embedded", "Skipped", "Failed")
-STAGES: Mapping[str, Stage] = {
-    "LoadSeconds": "load",
-    "FetchSeconds": "fetch",
-    "DecodeSeconds": "decode",
-    "EncodeSeconds": "encode",
-    "WriteSeconds": "write",
-}
+STAGES = {f"{stage.capitalize()}Seconds": stage for stage in TIMED_STAGES}
 RATE = "ImagesPerSecond"
 FAILED_BY_STAGE = "FailedImages"
 

@@ -20,11 +20,11 @@ from embedder.pipeline.report import Report
 from embedder.pipeline.skipping import Skipping
 from embedder.pipeline.stages import Pipeline
 from embedder.pipeline.stopping import Stop
-from embedder.records import Stage
+from embedder.records import TIMED_STAGES
 from embedder.sources import DENIED, S3_SCHEME, Collection, Selection, Source, open_source
 from embedder.stores import DYNAMODB_SCHEME, Store, open_store
-from embedder.system.atomic import replacing
 from embedder.system.cores import sharing
+from embedder.system.files import Replacement, unwritable
 
 if TYPE_CHECKING:
     from embedder.sources.run import RunShard
@@ -34,8 +34,6 @@ logger = logging.getLogger("embedder")
 Progress = Callable[[Ledger, int | None], None]
 """Called now and then with the books so far (`images`, `embedded`, `skipped`, `failed`, and `elapsed` in seconds)
 and with the number of images in the source, None where it is not known yet."""
-
-TIMED_STAGES: tuple[Stage, ...] = ("load", "fetch", "decode", "encode", "write")
 
 
 def embed(
@@ -272,20 +270,27 @@ def _failures_file(path: Path | None) -> Iterator[IO[str] | None]:
         yield None
         return
     with ExitStack() as stack:
-        try:
-            part = stack.enter_context(replacing(path))
-        except OSError as error:
-            raise ConfigurationError(
-                f"--failures {path} cannot be written: {error.strerror}; name a file in a folder that exists"
-            ) from None
-        file = part.open("w", encoding="utf-8", buffering=1)  # a line that cannot be written is noticed at once
+        with _named(path):
+            replacement = Replacement(path)
+            stack.callback(replacement.close)
+            # Line by line, so that a failure that cannot be written is noticed at once.
+            file = replacement.part.open("w", encoding="utf-8", buffering=1)
         try:
             yield file
         finally:
-            try:
+            with _named(path):
                 file.close()
-            except OSError as error:
-                raise TransientError(f"--failures {path} cannot be written: {error.strerror}; run again") from error
+        with _named(path):
+            replacement.keep()
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn an OSError into a sentence about `--failures`."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(f"--failures {path}", error, "name a file in a folder that exists") from error
 
 
 def exit_code(ledger: Ledger, stop: Stop, limit: FailureLimit) -> int:

@@ -23,13 +23,8 @@ from embedder.records import Embedding, Failure, Picture, Reference, Sample, Sta
 from embedder.sources import Source
 from embedder.stores import Store
 from embedder.system.cores import usable_cores
+from embedder.system.memory import DECODED_BYTES, FILE_BYTES
 from embedder.system.threads import Budget, grouped, parallel_map
-
-FILE_BYTES = 256 << 20
-"""Image files in memory, waiting for or in each of fetch and decode; one larger file goes alone."""
-
-DECODED_BYTES = 1 << 30
-"""Pictures at full size in memory, over all decoding threads; one larger picture goes alone."""
 
 FIRST_BATCH = 16
 """Pictures worth having ready when the model has been loaded."""

@@ -125,7 +125,7 @@ SOURCES = [
 
 READERS: dict[str, str | Callable[[threading.Event], Reader]] = {
     "file": "embedder.sources.folder:FileReader",
-    "s3": "embedder.sources.bucket:S3Reader",
+    "s3": "embedder.sources.reader:S3Reader",
 }
 """What reads the bytes at an address, by its scheme; or where that is: `package.module:Class`."""
 

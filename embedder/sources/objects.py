@@ -1,44 +1,58 @@
-"""One object's bytes: read whole, with patience, or an error that says whose fault it is."""
+"""Objects in S3: read whole and with patience, or an error that says whose fault it is."""
 
 from __future__ import annotations
 
-import io
-import time
-from typing import TYPE_CHECKING, Any
-
 from embedder.errors import ConfigurationError, EmbedderError, ImageError
 from embedder.sources import DENIED
+from embedder.sources.body import Checksums, read_body
+from embedder.sources.shortcut import Shortcut
 from embedder.system import aws
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-SLOWEST = 4096
-"""Bytes a second below which the reading of an object is given up and begun again."""
 
 MISSING_CODES = frozenset({"NoSuchKey", "404", "NotFound"})
 
 
-def get_object(client: S3Client, patience: aws.Patience, bucket: str, key: str) -> tuple[bytes, str]:
-    """Return an object's bytes and its ETag, without quotes.
+class Objects:
+    """Reads objects past boto3 where it can, and through boto3 otherwise."""
 
-    Raises:
-        ImageError: this object cannot be read; `transient` when it did not come in time, and perhaps none would.
-        ConfigurationError: the bucket or the credentials are at fault.
-    """
-    try:
-        return patience.call(get_once, client, bucket, key)
-    except aws.AWS_ERRORS as error:
-        raise _explain(error, bucket, key) from error
+    def __init__(self, access: aws.S3Access) -> None:
+        self.client = access.client
+        self.checksums = Checksums(access.client)
+        self.shortcut = Shortcut(access, self.checksums)
 
+    def get(self, bucket: str, key: str, patience: aws.Patience) -> tuple[bytes, str]:
+        """Return an object's bytes and its ETag, without quotes.
 
-def get_once(client: S3Client, bucket: str, key: str) -> tuple[bytes, str]:
-    """The same in one attempt, with the errors of boto3."""
-    answer = client.get_object(Bucket=bucket, Key=key)
-    data = _body(answer["Body"], answer["ContentLength"])
-    if "ETag" not in answer:
-        raise ConnectionError("the answer was cut off among its headers")
-    return data, answer["ETag"].strip('"')
+        The first attempt takes the shortcut. If that says nothing, or fails, the object is boto3's.
+
+        Raises:
+            ImageError: this object cannot be read; `transient` if it did not come in time, and perhaps none would.
+            ConfigurationError: the bucket or the credentials are at fault.
+        """
+        untried = [self.shortcut.get]
+
+        def attempt() -> tuple[bytes, str]:
+            found = untried.pop()(bucket, key) if untried else None
+            return found or self.get_once(bucket, key)
+
+        try:
+            return patience.call(attempt)
+        except aws.AWS_ERRORS as error:
+            raise _explain(error, bucket, key) from error
+
+    def get_once(self, bucket: str, key: str) -> tuple[bytes, str]:
+        """Return the same through boto3, in one attempt and with boto3's errors."""
+        answer = self.client.get_object(Bucket=bucket, Key=key)
+        headers = answer["ResponseMetadata"]["HTTPHeaders"]
+        if not {"etag", "content-length"} <= headers.keys():
+            raise ConnectionError("the answer was cut off among its headers")
+        data = read_body(answer["Body"], answer["ContentLength"])
+        self.checksums.verify(headers, data)
+        self.shortcut.learn(bucket, key)
+        return data, answer["ETag"].strip('"')
+
+    def close(self) -> None:
+        """Close idle connections. Reading again opens new ones."""
+        self.shortcut.close()
 
 
 def _explain(error: Exception, bucket: str, key: str) -> EmbedderError:
@@ -54,22 +68,3 @@ def _explain(error: Exception, bucket: str, key: str) -> EmbedderError:
     if code == "NoSuchBucket":
         return ConfigurationError(f"there is no bucket {bucket}")
     return aws.explain(error, f"s3://{bucket}/{key}")
-
-
-def _body(body: Any, size: int) -> bytes:
-    """Read a whole body, botocore's `StreamingBody`, as long as it comes at no less than `SLOWEST`.
-
-    Raises:
-        ConnectionError: it ends too soon.
-        TimeoutError: it comes more slowly. A timeout of the socket does not see that: something always comes.
-    """
-    until = time.monotonic() + aws.READ_TIMEOUT + size / SLOWEST
-    data = io.BytesIO()  # which hands out its bytes without copying them
-    with body as stream:  # the response of urllib3, which gives what has come where botocore's would wait for more
-        while part := stream.read1(1 << 20):
-            data.write(part)
-            if time.monotonic() > until:
-                raise TimeoutError(f"fewer than {SLOWEST} bytes came in a second")
-    if data.tell() != size:
-        raise ConnectionError(f"the body ended after {data.tell()} of its {size} bytes")
-    return data.getvalue()

@@ -8,7 +8,7 @@ from typing import Any
 
 from embedder.errors import ConfigurationError
 from embedder.sources import S3_SCHEME, Selection
-from embedder.sources.bucket import S3Reader, split_uri
+from embedder.sources.reader import S3Reader, split_uri
 from embedder.sources.shard import ShardSource, refuse_stems, s3_shard
 from submitter.manifest import Run, RunLocation
 

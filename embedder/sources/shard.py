@@ -11,9 +11,9 @@ from pathlib import Path
 from embedder.errors import ConfigurationError
 from embedder.records import Failure, Reference, Sample
 from embedder.sources import S3_SCHEME, Readers, Selection, scheme_of
-from embedder.sources.bucket import S3Reader, split_uri
 from embedder.sources.folder import file_uri
 from embedder.sources.naming import image_id
+from embedder.sources.reader import S3Reader, split_uri
 from submitter.manifest import Entry, parse_entries
 
 Locate = Callable[[str], tuple[str, str]]

@@ -32,44 +32,44 @@ class Store(Protocol):
     name: str
     """As the user wrote it."""
     group: int | None
-    """The most vectors that one `write` takes; None: as many as there are."""
+    """The most vectors that one `write` takes; None: any number."""
     writers: int
-    """How many `write` calls at once are worth while."""
+    """How many threads may usefully call `write` at once."""
     lookup_group: int
     """How many ids one `lookup` is best given."""
     max_id_bytes: int
-    """Longer ids, in UTF-8, cannot be stored."""
+    """The longest id that can be stored, in bytes of UTF-8."""
 
     def prepare(self) -> None:
         """Find out, before any work is spent, whether the store can be written."""
 
     def lookup(self, image_ids: Sequence[str]) -> dict[str, VectorInfo]:
-        """Return what is known of those ids that are stored."""
+        """Return, without their numbers, the vectors of those ids that are stored."""
 
     def sample(self) -> VectorInfo | None:
-        """Return any one stored vector's description, None from an empty store."""
+        """Return any one stored vector without its numbers, None from an empty store."""
 
     def write(self, vectors: Sequence[StoredVector]) -> None:
-        """Store vectors, replacing those of the same ids; the ids differ from each other.
+        """Store vectors, each in place of the one that has the same id. No id may be given twice.
 
         Raises:
-            RejectedError: the store refuses one of them; some others may be stored.
+            RejectedError: the store refuses one of them; others may have been stored.
         """
 
     def get(self, image_ids: Sequence[str]) -> Iterator[StoredVector]:
-        """Yield the stored vectors of those ids, in any order; missing ones are absent."""
+        """Yield the vectors of those ids that are stored, in any order."""
 
     def blocks(self, prefix: str = "") -> Iterator[Block]:
         """Yield all vectors whose id starts with `prefix`, in an order that stays the same."""
 
     def describe(self) -> Iterator[VectorInfo]:
-        """Yield what is known of every vector, in any order, without the vectors."""
+        """Yield every vector without its numbers, in any order."""
 
     def delete(self, image_ids: Sequence[str]) -> None:
-        """Remove vectors."""
+        """Delete the vectors of those ids that are stored."""
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
 
 
 class Opener(Protocol):
@@ -82,11 +82,11 @@ def open_store(name: str, *, must_exist: bool = False, stopping: threading.Event
     """Open `dynamodb://table`, or the SQLite file at a path.
 
     Args:
-        must_exist: refuse a SQLite file that is not there. A DynamoDB table has to exist anyway.
-        stopping: when set, waiting for a broken network ends.
+        must_exist: refuse a SQLite file that does not exist. A DynamoDB table always has to exist.
+        stopping: once it is set, waiting for a broken network ends.
 
     Raises:
-        ConfigurationError: the store is not there, or is not a store of vectors.
+        ConfigurationError: the store does not exist, or is not one of vectors.
         TransientError: the store does not answer.
     """
     scheme, separator, _ = name.partition("://")

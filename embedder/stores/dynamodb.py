@@ -1,26 +1,36 @@
-"""The store in the cloud: one DynamoDB item a vector."""
+"""The store in the cloud: a DynamoDB table with one item for each vector."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from embedder.errors import ConfigurationError, RejectedError, TransientError
-from embedder.records import Block, StoredVector, VectorInfo
+from embedder.records import (
+    ATTRIBUTES,
+    BLOCK_ATTRIBUTES,
+    INFO_ATTRIBUTES,
+    KEY,
+    Attribute,
+    Block,
+    StoredVector,
+    VectorInfo,
+)
 from embedder.stores import DYNAMODB_SCHEME
 from embedder.system import aws
-from embedder.system.threads import parallel_map
+from embedder.system.threads import grouped, parallel_map
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef
 
-KEY = "ImageId"
+TYPES = {str: "S", int: "N", float: "N", bytes: "B"}
+
 WRITE_LIMIT = 25
 """Items in a BatchWriteItem."""
 READ_LIMIT = 100
@@ -28,13 +38,19 @@ READ_LIMIT = 100
 CONNECTIONS = 16
 SEGMENTS = 8
 """A scan reads this many parts of the table at once, one page of each in memory."""
-INFO_ATTRIBUTES = ("ImageId", "DataType", "Dimension", "Created", "Fingerprint", "ETag", "Source", "Modified")
+
+INFO_ONLY = {
+    # Some of the names are reserved words in expressions, so every one is given by an alias.
+    "ProjectionExpression": ", ".join(f"#{each.name}" for each in INFO_ATTRIBUTES),
+    "ExpressionAttributeNames": {f"#{each.name}": each.name for each in INFO_ATTRIBUTES},
+}
+"""Options of a read that leaves the vectors out."""
 
 Item = dict[str, Any]
 
 
 class UnprocessedError(TransientError):
-    """DynamoDB took a part of a batch; the rest is to be sent again."""
+    """DynamoDB took a part of a batch; the rest has to be sent again."""
 
 
 class DynamoDBStore:
@@ -43,7 +59,8 @@ class DynamoDBStore:
     group: int | None = WRITE_LIMIT
     writers = 8
     lookup_group = READ_LIMIT
-    max_id_bytes = 2048  # of a partition key
+    max_id_bytes = 2048
+    """The most that a partition key may have."""
 
     def __init__(
         self,
@@ -61,9 +78,6 @@ class DynamoDBStore:
         watch(self.client)
         self.patience = aws.Patience(stopping)
         self._check(self._table(aws.Patience(stopping, aws.START_PATIENCE_SECONDS)))
-        # Item names are reserved words in expressions, so every one is given by an alias.
-        self.aliases = {f"#{index}": name for index, name in enumerate(INFO_ATTRIBUTES)}
-        self.projection = ", ".join(self.aliases)
 
     def _table(self, patience: aws.Patience) -> TableDescriptionTypeDef:
         with aws.sentences(f"the table {self.table}"):
@@ -88,27 +102,26 @@ class DynamoDBStore:
             )
 
     def prepare(self) -> None:
-        """The table exists and has been looked at; there is nothing more to find out for free."""
+        """Do nothing: opening has looked at the table, and more cannot be found out for free."""
 
     def lookup(self, image_ids: Sequence[str]) -> dict[str, VectorInfo]:
-        options = {"ProjectionExpression": self.projection, "ExpressionAttributeNames": self.aliases}
-        return {item[KEY]["S"]: _info(item) for item in self._batch_get(image_ids, options)}
+        found = map(self._info, self._batch_get(image_ids, INFO_ONLY))
+        return {each.image_id: each for each in found}
 
     def sample(self) -> VectorInfo | None:
         items = self._scan_page({"Limit": 1})["Items"]
-        return _info(items[0]) if items else None
+        return self._info(items[0]) if items else None
 
     def write(self, vectors: Sequence[StoredVector]) -> None:
         self._batch_write([{"PutRequest": {"Item": _item(vector)}} for vector in vectors])
 
     def delete(self, image_ids: Sequence[str]) -> None:
-        for start in range(0, len(image_ids), WRITE_LIMIT):
-            part = image_ids[start : start + WRITE_LIMIT]
+        for part in grouped(image_ids, WRITE_LIMIT):
             self._batch_write([{"DeleteRequest": {"Key": {KEY: {"S": each}}}} for each in part])
 
     def get(self, image_ids: Sequence[str]) -> Iterator[StoredVector]:
         for item in self._batch_get(image_ids, {"ConsistentRead": True}):
-            yield _vector(item)
+            yield StoredVector(**self._fields(item, ATTRIBUTES))
 
     def blocks(self, prefix: str = "") -> Iterator[Block]:
         options: dict[str, Any] = {}
@@ -119,19 +132,11 @@ class DynamoDBStore:
                 "ExpressionAttributeValues": {":prefix": {"S": prefix}},
             }
         for items in self._scan(options):
-            known = [_attributes(item) for item in items]
-            yield Block(
-                image_ids=[each["image_id"] for each in known],
-                fingerprints=[each["fingerprint"] for each in known],
-                data_types=[each["data_type"] for each in known],
-                dimensions=[each["dimension"] for each in known],
-                vectors=[bytes(item["Vector"]["B"]) for item in items],
-            )
+            yield Block.of(list(self._fields(item, BLOCK_ATTRIBUTES).values()) for item in items)
 
     def describe(self) -> Iterator[VectorInfo]:
-        options = {"ProjectionExpression": self.projection, "ExpressionAttributeNames": self.aliases}
-        for items in self._scan(options):
-            yield from map(_info, items)
+        for items in self._scan(INFO_ONLY):
+            yield from map(self._info, items)
 
     def close(self) -> None:
         self.client.close()
@@ -151,7 +156,7 @@ class DynamoDBStore:
 
     def _batch_get(self, image_ids: Sequence[str], options: dict[str, Any]) -> Iterator[Item]:
         unique = list(dict.fromkeys(image_ids))
-        groups = [unique[start : start + READ_LIMIT] for start in range(0, len(unique), READ_LIMIT)]
+        groups = list(grouped(unique, READ_LIMIT))
         if len(groups) == 1:
             yield from self._get_group(groups[0], options)
             return
@@ -211,40 +216,36 @@ class DynamoDBStore:
                     raise RejectedError(str(error)) from error
                 raise
 
+    def _info(self, item: Item) -> VectorInfo:
+        return VectorInfo(**self._fields(item, INFO_ATTRIBUTES))
+
+    def _fields(self, item: Item, attributes: Iterable[Attribute]) -> dict[str, Any]:
+        """Return an item's values by the names of our fields.
+
+        Raises:
+            ConfigurationError: something else has written the item, without what every vector has.
+        """
+        found = {}
+        for each in attributes:
+            value = item.get(each.name, {}).get(TYPES[each.kind])
+            if value is not None:
+                found[each.field] = each.kind(value)
+            elif each.optional or each.absent is not None:
+                found[each.field] = each.absent
+            else:
+                raise ConfigurationError(
+                    f"the item {item[KEY]['S']!r} of the table {self.table} has no {each.name} of type "
+                    f"{TYPES[each.kind]}: something else has written it; delete it, or name another table"
+                )
+        return found
+
 
 def _item(vector: StoredVector) -> Item:
-    item: Item = {
-        "ImageId": {"S": vector.image_id},
-        "Vector": {"B": vector.vector},
-        "DataType": {"S": vector.data_type},
-        "Dimension": {"N": str(vector.dimension)},
-        "Created": {"S": vector.created},
-        "Fingerprint": {"S": vector.fingerprint},
-        "ETag": {"S": vector.etag},
-        "Source": {"S": vector.source},
-    }
-    if vector.modified is not None:
-        item["Modified"] = {"S": vector.modified}
-    return item
+    """Return a vector as an item; what it has not, its item has not."""
+    values = ((each, getattr(vector, each.field)) for each in ATTRIBUTES)
+    return {each.name: {TYPES[each.kind]: _written(each, value)} for each, value in values if value is not None}
 
 
-def _attributes(item: Item) -> dict[str, Any]:
-    """An item's attributes by our names; those that the original sample did not write may be missing."""
-    return {
-        "image_id": item["ImageId"]["S"],
-        "data_type": item.get("DataType", {}).get("S", "float32"),
-        "dimension": int(item.get("Dimension", {}).get("N", 0)),
-        "created": item.get("Created", {}).get("S", ""),
-        "fingerprint": item.get("Fingerprint", {}).get("S", ""),
-        "etag": item.get("ETag", {}).get("S", ""),
-        "source": item.get("Source", {}).get("S", ""),
-        "modified": item.get("Modified", {}).get("S"),
-    }
-
-
-def _info(item: Item) -> VectorInfo:
-    return VectorInfo(**_attributes(item))
-
-
-def _vector(item: Item) -> StoredVector:
-    return StoredVector(vector=bytes(item["Vector"]["B"]), **_attributes(item))
+def _written(attribute: Attribute, value: Any) -> Any:
+    """Return a value as DynamoDB takes it: numbers as text."""
+    return str(value) if TYPES[attribute.kind] == "N" else value

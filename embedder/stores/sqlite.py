@@ -2,67 +2,42 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import tempfile
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from embedder.errors import ConfigurationError, EmbedderError, TransientError
-from embedder.records import Block, StoredVector, VectorInfo
-
-# The vector comes last, so that reading the other columns does not walk through its pages.
-COLUMNS = {
-    "ImageId": "image_id",
-    "DataType": "data_type",
-    "Dimension": "dimension",
-    "Created": "created",
-    "Fingerprint": "fingerprint",
-    "ETag": "etag",
-    "Source": "source",
-    "Modified": "modified",
-    "Vector": "vector",
-}
-INFO_COLUMNS = ", ".join(list(COLUMNS)[:-1])
-ALL_COLUMNS = ", ".join(COLUMNS)
-BLOCK_COLUMNS = "ImageId, Fingerprint, DataType, Dimension, Vector"
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS vectors (
-    ImageId TEXT NOT NULL PRIMARY KEY,
-    DataType TEXT NOT NULL,
-    Dimension INTEGER NOT NULL,
-    Created TEXT NOT NULL,
-    Fingerprint TEXT NOT NULL,
-    ETag TEXT NOT NULL,
-    Source TEXT NOT NULL,
-    Modified TEXT,
-    Vector BLOB NOT NULL
+from embedder.errors import ConfigurationError
+from embedder.records import (
+    ATTRIBUTES,
+    BLOCK_ATTRIBUTES,
+    INFO_ATTRIBUTES,
+    KEY,
+    Attribute,
+    Block,
+    StoredVector,
+    VectorInfo,
 )
-"""
+from embedder.stores.sqlite_file import SQLiteFile, columns, transaction
+from embedder.system.threads import grouped
 
-MAGIC = b"SQLite format 3\0"
-"""What every SQLite file that is not empty begins with."""
-
-PAGE_BYTES = 16384
-"""Six vectors of 512 float32 fit on a page with little left over; on the usual 4096 bytes only one does."""
+INSERT = (
+    f"INSERT OR REPLACE INTO vectors ({', '.join(each.name for each in ATTRIBUTES)}) "
+    f"VALUES ({', '.join('?' * len(ATTRIBUTES))})"
+)
 
 VARIABLES = 500
 """Parameters in one statement; every SQLite build takes 999."""
 
-BUSY_SECONDS = 60.0
-"""How long to wait for another process's transaction."""
+ROWS = 1000
+"""Rows read at a time."""
 
 
 class SQLiteStore:
     """Vectors in one SQLite file; see `Store`.
 
-    The file is created by the first write, so that a run that fails early leaves none behind. While
-    it is written its journal is a WAL, one transaction a `write`; closing it folds the WAL back, so
-    that one file is left, readable from a read-only disk.
+    The first write creates the file, so that a run that fails early leaves none behind. Each `write` is one
+    transaction. A file with an older schema is read as it is, and the first write brings it forward.
     """
 
     group: int | None = None
@@ -78,67 +53,22 @@ class SQLiteStore:
         stopping: threading.Event | None = None,  # noqa: ARG002 - as of every store; a disk is not waited for
     ) -> None:
         self.name = name
-        self.path = Path(name)
+        self.file = SQLiteFile(name)
         self.lock = threading.RLock()
         self.connection: sqlite3.Connection | None = None
         self.writable = False
-        if self.path.is_dir():
+        if self.file.path.is_dir():
             raise ConfigurationError(f"{name} is a folder; a store is a file, such as {name.rstrip('/')}/vectors.db")
-        if self.path.exists():
-            with self._sentences():
-                self._open_existing()
+        if self.file.path.exists():
+            with self.file.sentences():
+                self.connection = self.file.open_to_read()
         elif must_exist:
             raise ConfigurationError(f"there is no store at {name}; embedder run SOURCE --store {name} makes one")
 
-    def _open_existing(self) -> None:
-        with suppress(OSError), self.path.open("rb") as file:
-            # SQLite takes a short file of any kind for an empty database, and would write over it.
-            if file.read(len(MAGIC)) not in (b"", MAGIC):
-                raise ConfigurationError(f"{self.name} is not a SQLite database; name another file with --store")
-        try:
-            connection = self._connect("ro")
-            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-        except sqlite3.OperationalError:
-            # A WAL left by a killed writer needs recovery, which needs to write.
-            try:
-                connection = self._connect("rw")
-                connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-            except sqlite3.OperationalError:
-                connection = self._connect("ro&immutable=1")
-        found = [row[1] for row in connection.execute("PRAGMA table_info(vectors)")]
-        if missing := [column for column in COLUMNS if column not in found and found]:
-            raise ConfigurationError(
-                f"{self.name} has a table `vectors` without the column {missing[0]}: it is not a store of "
-                "embedder; name another file"
-            )
-        if found:
-            self.connection = connection
-            return
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        connection.close()
-        if tables:
-            raise ConfigurationError(
-                f"{self.name} is a SQLite database without a table `vectors`: it is not a store of embedder; "
-                "name another file"
-            )
-
-    def _connect(self, mode: str) -> sqlite3.Connection:
-        return sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-
     def _writer(self) -> sqlite3.Connection:
-        """Return a connection that may write; the first call creates what is not there."""
+        """Return a connection that may write; the first call opens it."""
         if self.connection is None or not self.writable:
-            connection = self._connect("rwc")
-            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # heeded where there is no table yet
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(SCHEMA)
+            connection = self.file.open_to_write()
             if self.connection is not None:
                 self.connection.close()
             self.connection, self.writable = connection, True
@@ -149,151 +79,84 @@ class SQLiteStore:
 
         Raises:
             ConfigurationError: it cannot.
+            TransientError: the disk is full.
         """
-        with self.lock, self._sentences():
-            if not self.path.parent.is_dir():
-                raise ConfigurationError(
-                    f"the store {self.name} cannot be made: there is no folder {self.path.parent}; make it first"
-                )
-            try:
-                if self.path.exists():
-                    self.path.open("ab").close()
-                else:
-                    # By another name: another run may be making the store just now.
-                    tempfile.TemporaryFile(dir=self.path.parent).close()
-            except OSError as error:
-                raise ConfigurationError(
-                    f"the store {self.name} cannot be written by user {os.getuid()}: {error.strerror}; check the "
-                    "folder's permissions or name another with --store"
-                ) from None
-            if Path(f"{self.path}-wal").exists():
-                self._writer()  # a killed run has left it, and closing folds it back even if nothing is written
+        with self.lock, self.file.sentences():
+            self.file.try_writing()
+            if self.file.has_wal():
+                self._writer()  # a killed run left it; closing then folds it back even if nothing is written
 
     def lookup(self, image_ids: Sequence[str]) -> dict[str, VectorInfo]:
-        return {row[0]: _info(row) for row in self._rows_by_id(INFO_COLUMNS, image_ids)}
+        return {row[0]: _info(row) for row in self._rows_by_id(INFO_ATTRIBUTES, image_ids)}
 
     def sample(self) -> VectorInfo | None:
-        rows = self._query(f"SELECT {INFO_COLUMNS} FROM vectors LIMIT 1")
+        rows = self._query(INFO_ATTRIBUTES, "LIMIT 1")
         return _info(rows[0]) if rows else None
 
     def write(self, vectors: Sequence[StoredVector]) -> None:
-        names = list(COLUMNS.values())
-        rows = [tuple(getattr(vector, name) for name in names) for vector in vectors]
-        marks = ", ".join("?" * len(names))
-        with self.lock, self._sentences(), _transaction(self._writer()) as connection:
-            connection.executemany(f"INSERT OR REPLACE INTO vectors ({ALL_COLUMNS}) VALUES ({marks})", rows)
+        rows = [tuple(getattr(vector, each.field) for each in ATTRIBUTES) for vector in vectors]
+        with self.lock, self.file.sentences(), transaction(self._writer()) as connection:
+            connection.executemany(INSERT, rows)
 
     def get(self, image_ids: Sequence[str]) -> Iterator[StoredVector]:
-        for row in self._rows_by_id(ALL_COLUMNS, image_ids):
-            yield _vector(row)
+        for row in self._rows_by_id(ATTRIBUTES, image_ids):
+            yield StoredVector(**{each.field: value for each, value in zip(ATTRIBUTES, row, strict=True)})
 
     def blocks(self, prefix: str = "") -> Iterator[Block]:
         start = prefix.encode()
         # GLOB and LIKE would treat some characters of the prefix as patterns, and substr of a text ends at a NUL.
-        where = "WHERE substr(CAST(ImageId AS BLOB), 1, ?) = ?" if prefix else ""
-        query = f"SELECT {BLOCK_COLUMNS} FROM vectors {where} ORDER BY rowid"
-        for rows in self._stream(query, (len(start), start) if prefix else ()):
-            image_ids, fingerprints, data_types, dimensions, vectors = zip(*rows, strict=True)
-            yield Block(
-                image_ids=image_ids,
-                fingerprints=fingerprints,
-                data_types=data_types,
-                dimensions=dimensions,
-                vectors=vectors,
-            )
+        where = f"WHERE substr(CAST({KEY} AS BLOB), 1, ?) = ?" if prefix else ""
+        for rows in self._stream(BLOCK_ATTRIBUTES, where, (len(start), start) if prefix else ()):
+            yield Block.of(rows)
 
     def describe(self) -> Iterator[VectorInfo]:
-        for rows in self._stream(f"SELECT {INFO_COLUMNS} FROM vectors ORDER BY rowid", ()):
+        for rows in self._stream(INFO_ATTRIBUTES):
             yield from map(_info, rows)
 
     def delete(self, image_ids: Sequence[str]) -> None:
-        with self.lock, self._sentences(), _transaction(self._writer()) as connection:
-            connection.executemany("DELETE FROM vectors WHERE ImageId = ?", [(each,) for each in image_ids])
+        with self.lock, self.file.sentences(), transaction(self._writer()) as connection:
+            connection.executemany(f"DELETE FROM vectors WHERE {KEY} = ?", [(each,) for each in image_ids])
 
     def close(self) -> None:
         with self.lock:
-            if self.connection is None:
-                return
-            if self.writable:
-                # Refused while another process has the file open; then that one does it.
-                with suppress(sqlite3.OperationalError):
-                    self.connection.execute("PRAGMA busy_timeout = 0")
-                    self.connection.execute("PRAGMA journal_mode = DELETE")
-            self.connection.close()
-            self.connection = None
+            if self.connection is not None:
+                self.file.close(self.connection, written=self.writable)
+                self.connection = None
 
-    def _rows_by_id(self, columns: str, image_ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        for start in range(0, len(image_ids), VARIABLES):
-            part = image_ids[start : start + VARIABLES]
-            marks = ", ".join("?" * len(part))
-            yield from self._query(f"SELECT {columns} FROM vectors WHERE ImageId IN ({marks})", part)
+    def _rows_by_id(self, wanted: Iterable[Attribute], image_ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        for part in grouped(image_ids, VARIABLES):
+            yield from self._query(wanted, f"WHERE {KEY} IN ({', '.join('?' * len(part))})", part)
 
-    def _query(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self.lock, self._sentences():
+    def _query(self, wanted: Iterable[Attribute], where: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self.lock, self.file.sentences():
             if self.connection is None:
                 return []
-            return self.connection.execute(query, parameters).fetchall()
+            return _select(self.connection, wanted, where, values).fetchall()
 
-    def _stream(self, query: str, parameters: Sequence[Any]) -> Iterator[list[tuple[Any, ...]]]:
-        with self.lock, self._sentences():
-            cursor = self.connection.execute(query, parameters) if self.connection is not None else None
-        while cursor is not None:
-            with self.lock, self._sentences():
-                rows = cursor.fetchmany(1000)
+    def _stream(
+        self, wanted: Iterable[Attribute], where: str = "", values: Sequence[Any] = ()
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield all rows, some at a time, in the order in which they were first written."""
+        with self.lock, self.file.sentences():
+            if self.connection is None:
+                return
+            cursor = _select(self.connection, wanted, f"{where} ORDER BY rowid", values)
+        while True:
+            with self.lock, self.file.sentences():
+                rows = cursor.fetchmany(ROWS)
             if not rows:
                 return
             yield rows
 
-    @contextmanager
-    def _sentences(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self._explain(error) from error
 
-    def _explain(self, error: sqlite3.Error) -> EmbedderError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            return TransientError(f"the disk of {self.name} is full; make room and run again")
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return TransientError(f"{self.name} is locked by another process; run again when it is done")
-        if code == sqlite3.SQLITE_IOERR:
-            return TransientError(f"{self.name} could not be read or written: {error}; run again")
-        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-            return ConfigurationError(
-                f"the store {self.name} cannot be opened or written: {error}; check its permissions"
-            )
-        if code == sqlite3.SQLITE_NOTADB:
-            return ConfigurationError(f"{self.name} is not a SQLite database; name another file with --store")
-        return ConfigurationError(f"the store {self.name} cannot be used: {error}")
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-    except BaseException:
-        # A full disk has rolled it back already.
-        with suppress(sqlite3.OperationalError):
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
+def _select(
+    connection: sqlite3.Connection, wanted: Iterable[Attribute], where: str, values: Sequence[Any]
+) -> sqlite3.Cursor:
+    """Query the table. An older file may lack a column, until another process brings the file forward."""
+    found = columns(connection)
+    chosen = ", ".join(each.name if each.name in found else "NULL" for each in wanted)
+    return connection.execute(f"SELECT {chosen} FROM vectors {where}", values)
 
 
 def _info(row: tuple[Any, ...]) -> VectorInfo:
-    image_id, data_type, dimension, created, fingerprint, etag, source, modified = row
-    return VectorInfo(
-        image_id=image_id,
-        data_type=data_type,
-        dimension=dimension,
-        created=created,
-        fingerprint=fingerprint,
-        etag=etag,
-        source=source,
-        modified=modified,
-    )
-
-
-def _vector(row: tuple[Any, ...]) -> StoredVector:
-    return StoredVector(**dict(zip(COLUMNS.values(), row, strict=True)))
+    return VectorInfo(**{each.field: value for each, value in zip(INFO_ATTRIBUTES, row, strict=True)})

@@ -1,1 +1,1 @@
-"""The machine and the services underneath: AWS clients, cores, threads, files."""
+"""The machine and the services underneath: AWS clients, cores, memory, threads, files."""

@@ -1,9 +1,8 @@
-"""AWS clients, the one retry policy, and what their errors mean for us.
+"""AWS clients, the one retry policy, and what their errors mean.
 
-botocore's own retries are off: with three attempts 50 ms apart they do not outlast an outage of a
-second, they never retry a connection cut inside a body, and two layers of retries multiply. `Patience`
-is the one policy instead: every call, and the reading of a body, is tried again with growing, jittered
-waits until `seconds` have gone by.
+botocore's own retries are off: three attempts 50 ms apart do not outlast an outage of a second, a connection that is
+cut inside a body is never retried, and two layers of retries multiply. `Patience` is the one policy: it repeats a
+call, with the reading of its body, after growing random waits, until its time is over.
 """
 
 from __future__ import annotations
@@ -12,9 +11,13 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 import tenacity
 from botocore.config import Config
 from botocore.exceptions import (
@@ -30,12 +33,15 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
+from botocore.httpsession import get_cert_path
 from botocore.parsers import ResponseParserError
+from botocore.utils import get_environ_proxies, parse_timestamp
 from urllib3.exceptions import HTTPError
 
 from embedder.errors import ConfigurationError, EmbedderError, TransientError
 
 if TYPE_CHECKING:
+    from botocore.credentials import Credentials
     from botocore.model import OperationModel
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
@@ -44,18 +50,18 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 PATIENCE_SECONDS = 90.0
-"""How long one request is tried again. An outage of 30 seconds is survived with room to spare."""
+"""How long one request is repeated. That outlasts an outage of 30 seconds with room to spare."""
 
 START_PATIENCE_SECONDS = 15.0
-"""The same for the first contact, when somebody may be waiting who mistyped an endpoint."""
+"""How long the first request is repeated, while somebody may be waiting who mistyped an endpoint."""
 
 CONNECT_TIMEOUT = 3
 READ_TIMEOUT = 15
-"""Seconds without a byte. botocore's 60 would spend all patience on the first black hole."""
+"""Seconds without a byte. botocore's 60 would spend most of the patience on one black hole."""
 
 ANSWER_TIMEOUT = 6
-"""The same for DynamoDB, which answers in milliseconds: a write that hangs must not keep a worker that
-was told to stop from ending within ten seconds."""
+"""Seconds without a byte from DynamoDB, which answers in milliseconds. A worker that is told to stop has ten seconds,
+and a write that hangs must not take them all."""
 
 TRANSIENT_CODES = frozenset(
     {
@@ -96,7 +102,7 @@ CREDENTIAL_CODES = frozenset(
 )
 
 AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError, HTTPError, ConnectionError, TimeoutError)
-"""Everything that a call, or the reading of a body, may raise for reasons outside of us."""
+"""Everything that a call, or the reading of a body, raises for reasons outside this program."""
 
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden"})
 
@@ -111,12 +117,53 @@ def _config(connections: int, read_timeout: int) -> Config:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class S3Access:
+    """A client of S3, and what a request to S3 needs that does not go through it."""
+
+    client: S3Client
+    credentials: Credentials | None
+    """The client's own, renewed by whoever needs them first; None for a client that does not sign."""
+    certificates: str
+    """The file of certificates that the client trusts."""
+    by_proxy: bool
+    """Whether the client reaches S3 through a proxy."""
+
+
+def s3_access(connections: int, read_timeout: int = READ_TIMEOUT) -> S3Access:
+    """Open S3 with boto3's own endpoint, region and credentials.
+
+    Args:
+        connections: requests at once.
+    """
+    with sentences("S3"):
+        session = botocore.session.get_session({"requests_ca_bundle": (None, "REQUESTS_CA_BUNDLE", None, None)})
+        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_time)
+        client = boto3.session.Session(botocore_session=session).client("s3", config=_config(connections, read_timeout))
+        client.meta.events.register("before-parse", _refuse_cut_answer)
+        trusted: Any = session.get_config_variable("ca_bundle") or session.get_config_variable("requests_ca_bundle")
+        endpoint = client.meta.endpoint_url
+        return S3Access(
+            client,
+            credentials=session.get_credentials(),
+            certificates=str(get_cert_path(trusted or True)),
+            by_proxy=urlsplit(endpoint).scheme in get_environ_proxies(endpoint),
+        )
+
+
 def s3_client(connections: int, read_timeout: int = READ_TIMEOUT) -> S3Client:
     """Return a client whose endpoint, region and credentials are boto3's own."""
-    with sentences("S3"):
-        client = boto3.session.Session().client("s3", config=_config(connections, read_timeout))
-        client.meta.events.register("before-parse", _refuse_cut_answer)
-        return client
+    return s3_access(connections, read_timeout).client
+
+
+def parse_time(value: Any) -> datetime:
+    """Parse a time as botocore does, but 70 times as fast if it has the form that listings give for every object."""
+    if isinstance(value, str) and value.endswith("Z"):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass  # another form that ends in the same letter
+    return parse_timestamp(value)
 
 
 def dynamodb_client(connections: int) -> DynamoDBClient:
@@ -128,10 +175,10 @@ def dynamodb_client(connections: int) -> DynamoDBClient:
 
 
 def _refuse_cut_answer(operation_model: OperationModel, response_dict: dict[str, Any], **_: object) -> None:
-    """Raise ConnectionError for an answer that is not whole, which botocore would take as it is.
+    """Raise ConnectionError for an answer that is not whole.
 
-    Where a connection ends among the headers, Python's HTTP client takes what has come for all of them and the body
-    for empty. To botocore an empty body is an answer without fields: a batch of which nothing is unprocessed.
+    If a connection ends among the headers, Python's HTTP client takes those that arrived for all of them and the body
+    for empty. botocore takes an empty body for an answer without fields: a batch of which nothing is unprocessed.
     """
     headers = response_dict["headers"]
     has_body = response_dict["status_code"] != 204 and operation_model.http["method"] != "HEAD"
@@ -143,7 +190,7 @@ def _refuse_cut_answer(operation_model: OperationModel, response_dict: dict[str,
 
 
 def sts_client() -> Any:
-    """Return a client that can say whose credentials these are."""
+    """Return a client that can say to whom the credentials belong."""
     with sentences("STS"):
         return boto3.session.Session().client("sts", config=_config(1, ANSWER_TIMEOUT))
 
@@ -155,14 +202,14 @@ def s3vectors_client() -> Any:
 
 
 def error_code(error: Exception) -> str:
-    """The service's code of an error, or the exception's name."""
+    """Return the service's code of an error, or the exception's name."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "Unknown"))
     return type(error).__name__
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same request may succeed later."""
+    """Say whether the same request may succeed later."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= 500 or status == 429 or error_code(error) in TRANSIENT_CODES
@@ -173,19 +220,19 @@ def is_transient(error: BaseException) -> bool:
         | HTTPClientError
         | ResponseStreamingError
         | IncompleteReadError
-        | ResponseParserError  # not the service's own words: something between us has answered
-        | HTTPError  # while a body is read, past botocore
+        | ResponseParserError  # something other than the service answered
+        | HTTPError  # raised while a body is read
         | ConnectionError
         | TimeoutError,
     )
 
 
 class Patience:
-    """Calls a function again while it fails for a passing reason.
+    """Repeats a call while it fails for a passing reason.
 
     Args:
-        stopping: set when the process is to end; waiting then ends at once and the last error stands.
-        seconds: how long to go on.
+        stopping: set when the process should end. Waiting ends at once, and the last error is raised.
+        seconds: how long calls are repeated.
     """
 
     def __init__(self, stopping: threading.Event, seconds: float = PATIENCE_SECONDS) -> None:
@@ -200,13 +247,13 @@ class Patience:
         )
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Return what the function returns; its last error when patience is at its end."""
+        """Return what the function returns, or raise its last error."""
         return self.retrying(function, *args, **kwargs)
 
 
 @contextmanager
 def sentences(what: str) -> Iterator[None]:
-    """Turn AWS errors raised inside into ours, naming `what` was being used."""
+    """Turn AWS errors into ours, as sentences about `what`."""
     try:
         yield
     except AWS_ERRORS as error:
@@ -214,7 +261,7 @@ def sentences(what: str) -> Iterator[None]:
 
 
 def explain(error: Exception, what: str) -> EmbedderError:
-    """Return the error as a sentence about `what`, of the class that says whether to try again."""
+    """Return an error of ours: a sentence about `what`, in the class that says whether to try again."""
     code = error_code(error)
     if is_transient(error):
         return TransientError(f"{what} did not answer: {code}: {error}; try again")

@@ -1,4 +1,4 @@
-"""The processors that this process may use."""
+"""Which processor this is, and how many of its cores this process may use."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+
+from embedder.system.files import read_text
 
 CGROUP = Path("/sys/fs/cgroup")
 """Where Linux states a container's limits: in `cpu.max` (version 2) or `cpu/` (version 1)."""
@@ -31,7 +33,7 @@ def processor_flags(cpuinfo: Path = CPUINFO) -> frozenset[str]:
 
 
 def _cpuinfo(path: Path) -> dict[str, str]:
-    lines = (_read(path) or "").splitlines()
+    lines = (read_text(path) or "").splitlines()
     return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
@@ -60,16 +62,9 @@ def usable_cores(cgroup: Path = CGROUP) -> int:
 
 def cpu_quota(cgroup: Path = CGROUP) -> float | None:
     """Return how many processors' time the container may use, as `docker run --cpus` sets it; None for no limit."""
-    text = _read(cgroup / "cpu.max")
+    text = read_text(cgroup / "cpu.max")
     if text is not None:
         share, _, period = text.partition(" ")
         return None if share == "max" else int(share) / int(period)
-    share, period = (_read(cgroup / "cpu" / f"cpu.cfs_{name}_us") or "" for name in ("quota", "period"))
+    share, period = (read_text(cgroup / "cpu" / f"cpu.cfs_{name}_us") or "" for name in ("quota", "period"))
     return int(share) / int(period) if share.isdecimal() and period.isdecimal() else None
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None

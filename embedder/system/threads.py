@@ -1,4 +1,4 @@
-"""One stage of a pipeline: a function applied by threads, with a bound on what is in flight."""
+"""Threads: a function applied to a stream of items with a bound on what is in flight, and a budget of bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 POLL_SECONDS = 0.5
-"""How long a wait for results may be before `cancelled` is looked at again."""
+"""How long to wait for a result before `cancelled` is asked again."""
 
 
 def parallel_map(
@@ -30,20 +30,21 @@ def parallel_map(
 ) -> Iterator[R]:
     """Yield `function(item)` for every item, as each is finished.
 
-    The caller's thread takes from `items` and hands to the workers, so stages chain like generators
-    and one thread drives them all; while it waits for one stage, the others work through what they
-    were handed. Not in order: one slow item delays nobody.
+    The caller's thread takes items and hands them to the workers, so calls chain like generators and one thread drives
+    several stages: while it waits for one, the others work through what they were handed. Results come in the order in
+    which they are finished, so that one slow item delays no other.
 
     Args:
-        workers: threads of this stage.
-        depth: says how many items may be taken and not yet yielded.
-        cost: of an item, in the unit of `budget`.
-        budget: nothing more is taken while the items in flight cost this much.
-        cancelled: looked at now and then; once it is true the iteration ends, and what is in flight is
-            neither yielded nor waited for.
+        workers: threads that call `function`.
+        depth: returns how many items may be taken and not yet yielded.
+        name: of the threads.
+        cost: returns what an item costs, in the unit of `budget`.
+        budget: no item is taken while those in flight cost this much or more.
+        cancelled: asked before each result, at least every `POLL_SECONDS`. Once it returns true the iteration ends, and
+            what is in flight is neither yielded nor waited for.
 
     Raises:
-        Whatever `function` or `items` raises; what is in flight then finishes, unseen.
+        Exception: whatever `function` or `items` raises. The items in flight are then finished, unseen.
     """
     finished: SimpleQueue[tuple[int, Future[R]]] = SimpleQueue()
     source = iter(items)
@@ -60,7 +61,7 @@ def parallel_map(
                     break
                 price = cost(item)
                 future = executor.submit(function, item)
-                del item  # the worker owns it now; its bytes go when the worker is done
+                del item  # so that its bytes are freed when the worker is done
                 future.add_done_callback(lambda done, price=price: finished.put((price, done)))  # type: ignore[misc]
                 taken, spent = taken + 1, spent + price
             if not taken:
@@ -84,7 +85,7 @@ def grouped(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 class Budget:
-    """A number of bytes that threads hold parts of; who asks for too much waits, or goes alone."""
+    """A number of bytes that threads share: a thread that needs more than is left waits."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -93,7 +94,7 @@ class Budget:
 
     @contextmanager
     def reserve(self, wanted: int) -> Iterator[None]:
-        """Hold `wanted` bytes while the context lasts; more than there are means all of them."""
+        """Hold `wanted` bytes within this block; a thread that needs more than the whole budget takes all of it."""
         wanted = min(wanted, self.size)
         with self.changed:
             self.changed.wait_for(lambda: self.held + wanted <= self.size)

@@ -1,10 +1,11 @@
-"""Vectors to a file that other tools open: `.npz`, `.npy` or `.parquet`."""
+"""Writing vectors to a file that other tools open: `.npz`, `.npy` or `.parquet`."""
 
 from __future__ import annotations
 
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import IO
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from embedder.errors import ConfigurationError
 from embedder.stores import open_store
-from embedder.system.atomic import writing
+from embedder.system.files import check_folder, writing
 from embedder.vectors.reader import Spilled, spill
 
 ROW_GROUP = 32_768
@@ -23,12 +24,11 @@ def check_target(path: Path) -> None:
     """Find out, before anything is read, whether vectors can be written there.
 
     Raises:
-        ConfigurationError: the kind of file is unknown, its folder is missing, or pyarrow is.
+        ConfigurationError: the kind of file is unknown, its folder does not exist, or pyarrow is not installed.
     """
     if path.suffix not in WRITERS:
         raise ConfigurationError(f"--out {path}: expected a name that ends with {', '.join(WRITERS)}")
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"--out {path}: there is no folder {path.parent}; make it first")
+    check_folder(path, f"--out {path}")
     if path.suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401
@@ -42,8 +42,8 @@ def write_vectors(
     """Write a store's ids and vectors to a file that appears when it is complete, in bounded memory.
 
     `.npz` holds the arrays `ids` and `vectors`, (n, dimension); `.npy` the vectors alone; `.parquet` the columns
-    `ImageId` and `Vector`, a fixed-size list. While it is written, as much room again is needed beside it: a store
-    has its own order.
+    `ImageId` and `Vector`, a fixed-size list. A store has an order of its own, so the vectors first go to a temporary
+    file beside `path`, which takes as much space again.
 
     Args:
         store: the store's name; for the rest see `reader.read`.
@@ -52,16 +52,16 @@ def write_vectors(
         The ids, in the order of the file, and the dimension.
 
     Raises:
-        ConfigurationError: the file cannot be written there, there is no such store, or it is of several kinds.
+        ConfigurationError: the file cannot be written, there is no such store, or its vectors are of several kinds.
         TransientError: the disk is full, or the store does not answer.
     """
-    opened = open_store(store, must_exist=True)
-    try:
-        with writing(path) as part, tempfile.TemporaryFile(dir=path.parent) as file:
-            spilled = spill(opened, ids, file, prefix=prefix, fingerprint=fingerprint)
-            WRITERS[path.suffix](part, spilled)
-    finally:
-        opened.close()
+    with (
+        closing(open_store(store, must_exist=True)) as opened,
+        writing(path, "--out") as part,
+        tempfile.TemporaryFile(dir=path.parent) as file,
+    ):
+        spilled = spill(opened, ids, file, prefix=prefix, fingerprint=fingerprint)
+        WRITERS[path.suffix](part, spilled)
     return spilled.ids, spilled.dimension
 
 

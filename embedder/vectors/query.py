@@ -1,4 +1,4 @@
-"""The vector of a picture that is not stored: made as a store's own vectors were, by a run of one image."""
+"""The vector of a query image that is not stored: made as the store's own vectors were, by a run of one image."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from embedder.models.weights import RANDOM
 from embedder.pipeline.session import embed
 from embedder.records import Fingerprint, Vectors
 from embedder.stores import Store
-from embedder.system.temporary import temporary_folder
+from embedder.system.files import temporary_folder
 from embedder.vectors.reader import read
 
 
 def stored_fingerprint(store: Store, wanted: str | None) -> str:
-    """Say which model and weights a query has to be embedded with.
+    """Return the fingerprint that a query must have to be comparable.
+
+    Args:
+        wanted: the one that the user asked for, if any.
 
     Raises:
-        ConfigurationError: the store is empty, or says of its vectors nothing that could be done again.
+        ConfigurationError: the store is empty.
     """
     if wanted is not None:
         return wanted
@@ -31,15 +34,18 @@ def stored_fingerprint(store: Store, wanted: str | None) -> str:
 
 
 def embed_query(image: str, identity: str, *, store: str, weights: str, device: str, engine: str) -> Vectors:
-    """Embed one file or `s3://` object with the model that `identity` names; (dimension,).
+    """Embed one file or `s3://` object with the model that `identity` names.
 
     Args:
-        identity: the fingerprint of the vectors that it will be compared with.
-        store: how they are called, for the sentences.
+        identity: the fingerprint of the vectors to compare with.
+        store: the name of their store, for the sentences.
+
+    Returns:
+        The vector, (dimension,).
 
     Raises:
-        ConfigurationError: other weights are needed, or there is no such image or it cannot be embedded.
-        TransientError: it cannot be had at the moment, or temporary files find no room.
+        ConfigurationError: other weights are needed, or there is no such image, or it cannot be embedded.
+        TransientError: the image cannot be read at the moment, or there is no space for temporary files.
     """
     try:
         stored = Fingerprint.parse(identity)

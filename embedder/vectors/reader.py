@@ -1,10 +1,11 @@
-"""Vectors back out of a store, as numpy arrays. Never imports torch."""
+"""Reading stored vectors as numpy arrays. Never imports torch."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -12,11 +13,13 @@ from typing import IO, Any
 import numpy as np
 
 from embedder.errors import ConfigurationError
-from embedder.records import Block, StoredVector, Vectors
+from embedder.records import BLOCK_ATTRIBUTES, Block, StoredVector, Vectors
 from embedder.stores import Store, open_store
 
 BATCH = 4096
 """Vectors at a time: eight megabytes of 512 float32."""
+
+LARGEST_SCALE = float(np.finfo(np.float32).max)
 
 
 def read(
@@ -30,50 +33,45 @@ def read(
 
     Args:
         store: the store's name: `dynamodb://table`, or the path of a SQLite file.
-        ids: the images wanted; all of them when None.
+        ids: the images wanted; None for all of them.
         prefix: only ids that start with this.
-        fingerprint: only vectors made by this model and weights; needed where a store holds several.
+        fingerprint: only vectors made by this model and weights; needed if a store holds several.
 
     Returns:
-        The ids, and the vectors as (n, dimension) in the stored dtype, row for row. In the order of
-        `ids`, less those that are not stored; without `ids` sorted by id.
+        The ids, and the vectors as (n, dimension), row for row. Their dtype is the stored one; vectors stored with a
+        scale are float32. They are in the order of `ids`, without those that are not stored; if `ids` is None, sorted
+        by id.
 
     Raises:
         ConfigurationError: there is no such store, or the vectors are of several kinds.
         TransientError: the store does not answer.
     """
-    opened = open_store(str(store), must_exist=True)
-    try:
+    with closing(open_store(str(store), must_exist=True)) as opened:
         return select(opened, ids, prefix=prefix, fingerprint=fingerprint)
-    finally:
-        opened.close()
 
 
 def read_batches(
     store: str | Path, *, prefix: str = "", fingerprint: str | None = None, size: int = BATCH
 ) -> Iterator[tuple[list[str], Vectors]]:
-    """Read vectors a batch at a time, for stores that do not fit into memory.
+    """Read vectors a batch at a time, from a store that does not fit into memory.
 
     Args:
         store: the store's name: `dynamodb://table`, or the path of a SQLite file.
         prefix: only ids that start with this.
-        fingerprint: only vectors made by this model and weights; needed where a store holds several.
-        size: vectors in a batch; the last one may have fewer.
+        fingerprint: only vectors made by this model and weights; needed if a store holds several.
+        size: vectors in a batch; the last batch may have fewer.
 
     Yields:
-        Ids, and their vectors as (n, dimension) in the stored dtype, row for row. The order is the
-        store's own, and the same every time.
+        Ids, and their vectors as (n, dimension), row for row; for their dtype see `read`. The order is the store's
+        own, and the same every time.
 
     Raises:
-        ConfigurationError: there is no such store, or the vectors are of several kinds. The latter
-            may turn out after some batches; none of them mixes kinds.
+        ConfigurationError: there is no such store, or the vectors are of several kinds. That they are may be found
+            only after some batches; no batch mixes kinds.
         TransientError: the store does not answer.
     """
-    opened = open_store(str(store), must_exist=True)
-    try:
+    with closing(open_store(str(store), must_exist=True)) as opened:
         yield from batches(opened, prefix=prefix, fingerprint=fingerprint, size=size)
-    finally:
-        opened.close()
 
 
 def select(
@@ -83,30 +81,31 @@ def select(
     parts, asked = _selected(store, ids, prefix, fingerprint)
     found = list(parts)
     names = [each for part, _ in found for each in part]
-    order = _order(names, asked)
+    order = _in_order(names, asked)
     if not found:
         return [], np.empty((0, 0), np.float32)
     rows = np.concatenate([vectors for _, vectors in found])
-    del found  # there would be three of everything
+    del found  # else the vectors would be in memory three times
     return order, rows[_places(names, order)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spilled:
-    """Vectors in a file, as a store gave them, and the order in which they are wanted."""
+    """Vectors in a file, in the store's order, and the order in which they are wanted."""
 
     file: IO[bytes]
     data_type: np.dtype[Any]
     dimension: int
     ids: list[str]
-    """In the order wanted; the file may hold each once and this several times."""
+    """In the order wanted. An id may be here several times; the file has its vector once."""
     places: np.ndarray
-    """The row of each id."""
+    """The row in the file for each id, (n,)."""
 
     def chunks(self, size: int = BATCH) -> Iterator[Vectors]:
         """Yield the vectors of `ids`, (at most `size`, dimension)."""
         width = self.dimension * self.data_type.itemsize
-        # Read, not mapped: the kernel maps a whole file around a few of its pages, and all that would count as ours.
+        # Read, not mapped: the kernel maps much of a file around each page that is touched, and all of it counts as
+        # this process's memory.
         for start in range(0, len(self.ids), size):
             places = self.places[start : start + size].tolist()
             rows = b"".join(os.pread(self.file.fileno(), width, place * width) for place in places)
@@ -116,12 +115,12 @@ class Spilled:
 def spill(
     store: Store, ids: Iterable[str] | None, file: IO[bytes], *, prefix: str = "", fingerprint: str | None = None
 ) -> Spilled:
-    """Read vectors from an open store into a file, in bounded memory; for the rest see `read`.
+    """Read vectors from an open store into a file; for the rest see `read`.
 
-    Memory is about 300 bytes a vector, however long the vectors are.
+    It takes about 300 bytes of memory for each vector, however long the vectors are.
 
     Args:
-        file: empty, to be written and read; the caller closes it.
+        file: empty, open for writing and reading; the caller closes it.
     """
     parts, asked = _selected(store, ids, prefix, fingerprint)
     names: list[str] = []
@@ -131,7 +130,7 @@ def spill(
         data_type, dimension = vectors.dtype, vectors.shape[1]
         file.write(vectors.data)
     file.flush()
-    order = _order(names, asked)
+    order = _in_order(names, asked)
     return Spilled(
         file=file,
         data_type=data_type,
@@ -141,29 +140,6 @@ def spill(
     )
 
 
-def _selected(
-    store: Store, ids: Iterable[str] | None, prefix: str, fingerprint: str | None
-) -> tuple[Iterator[tuple[list[str], Vectors]], list[str] | None]:
-    """Batches of what is wanted, in the store's order, and the ids that were asked for, None for all."""
-    if ids is None:
-        return batches(store, prefix=prefix, fingerprint=fingerprint), None
-    asked = [each for each in ids if each.startswith(prefix)]
-    stored = store.get(list(dict.fromkeys(asked)))
-    return _batches(map(_block, stored), store.name, fingerprint, BATCH), asked
-
-
-def _order(names: list[str], asked: list[str] | None) -> list[str]:
-    if asked is None:
-        return sorted(names)
-    known = set(names)
-    return [each for each in asked if each in known]
-
-
-def _places(names: list[str], order: list[str]) -> np.ndarray:
-    places = {name: place for place, name in enumerate(names)}
-    return np.fromiter((places[name] for name in order), np.intp, len(order))
-
-
 def batches(
     store: Store, *, prefix: str = "", fingerprint: str | None = None, size: int = BATCH
 ) -> Iterator[tuple[list[str], Vectors]]:
@@ -171,65 +147,106 @@ def batches(
     return _batches(store.blocks(prefix), store.name, fingerprint, size)
 
 
-def _batches(
-    blocks: Iterator[Block], store: str, fingerprint: str | None, size: int
-) -> Iterator[tuple[list[str], Vectors]]:
-    counts: Counter[str] = Counter()
-    shapes: set[tuple[str, int]] = set()
-    ids: list[str] = []
-    rows: list[bytes] = []
-    for block in blocks:
-        part = block if fingerprint is None else _only(block, fingerprint)
-        counts.update(part.fingerprints)
-        if len(counts) > 1:
-            continue  # no batch any more, but the sentence below says how many there are of each
-        shapes.update(zip(part.data_types, part.dimensions, strict=True))
-        ids += part.image_ids
-        rows += part.vectors
-        while len(ids) >= size:
-            yield ids[:size], _stack(rows[:size], shapes, store)
-            del ids[:size], rows[:size]
-    if len(counts) > 1:
-        raise incomparable(store, [f"{kind or 'unknown'} ({count:,})" for kind, count in counts.most_common()])
-    if ids:
-        yield ids, _stack(rows, shapes, store)
+def numbers(stored: StoredVector, store: str) -> Vectors:
+    """Return one vector as an array, (dimension,).
+
+    Args:
+        store: its store's name, for the sentence.
+
+    Raises:
+        ConfigurationError: its bytes are not what it says of them.
+    """
+    shape = (stored.data_type, stored.dimension, stored.scale is not None)
+    vector: Vectors = _stacked([stored.vector], [stored.scale], {shape}, store)[0]
+    return vector
 
 
 def incomparable(store: str, kinds: Sequence[str]) -> ConfigurationError:
-    """The error for vectors of several fingerprints where those of one are needed."""
+    """Return the error for vectors of several fingerprints where those of one are needed."""
     listed = ", ".join(kinds)
     return ConfigurationError(f"{store} holds vectors that cannot be compared: {listed}; choose with --fingerprint")
 
 
-def _only(block: Block, fingerprint: str) -> Block:
-    """The part of a block that one model and weights have made."""
-    kept = [place for place, each in enumerate(block.fingerprints) if each == fingerprint]
-    return Block(
-        image_ids=[block.image_ids[place] for place in kept],
-        fingerprints=[fingerprint] * len(kept),
-        data_types=[block.data_types[place] for place in kept],
-        dimensions=[block.dimensions[place] for place in kept],
-        vectors=[block.vectors[place] for place in kept],
-    )
+def _selected(
+    store: Store, ids: Iterable[str] | None, prefix: str, fingerprint: str | None
+) -> tuple[Iterator[tuple[list[str], Vectors]], list[str] | None]:
+    """Return batches of what is wanted, in the store's order, and the ids that were asked for, None for all."""
+    if ids is None:
+        return batches(store, prefix=prefix, fingerprint=fingerprint), None
+    asked = [each for each in ids if each.startswith(prefix)]
+    stored = store.get(list(dict.fromkeys(asked)))
+    return _batches(map(_block, stored), store.name, fingerprint, BATCH), asked
+
+
+def _in_order(names: list[str], asked: list[str] | None) -> list[str]:
+    """Return the stored ids in the order wanted: as they were asked for, else sorted."""
+    if asked is None:
+        return sorted(names)
+    known = set(names)
+    return [each for each in asked if each in known]
+
+
+def _places(names: list[str], order: list[str]) -> np.ndarray:
+    """Return the place in `names` of each id in `order`, (n,)."""
+    places = {name: place for place, name in enumerate(names)}
+    return np.fromiter((places[name] for name in order), np.intp, len(order))
+
+
+def _batches(
+    blocks: Iterator[Block], store: str, fingerprint: str | None, size: int
+) -> Iterator[tuple[list[str], Vectors]]:
+    counts: Counter[str] = Counter()
+    shapes: set[tuple[str, int, bool]] = set()
+    ids: list[str] = []
+    rows: list[bytes] = []
+    scales: list[float | None] = []
+    for block in blocks:
+        part = block if fingerprint is None else block.only(fingerprint)
+        counts.update(part.fingerprints)
+        if len(counts) > 1:
+            continue  # nothing more is yielded, but the sentence below says how many there are of each
+        scaled = (each is not None for each in part.scales)
+        shapes.update(zip(part.data_types, part.dimensions, scaled, strict=True))
+        ids += part.image_ids
+        rows += part.vectors
+        scales += part.scales
+        while len(ids) >= size:
+            yield ids[:size], _stacked(rows[:size], scales[:size], shapes, store)
+            del ids[:size], rows[:size], scales[:size]
+    if len(counts) > 1:
+        raise incomparable(store, [f"{kind or 'unknown'} ({count:,})" for kind, count in counts.most_common()])
+    if ids:
+        yield ids, _stacked(rows, scales, shapes, store)
 
 
 def _block(stored: StoredVector) -> Block:
-    return Block(
-        image_ids=(stored.image_id,),
-        fingerprints=(stored.fingerprint,),
-        data_types=(stored.data_type,),
-        dimensions=(stored.dimension,),
-        vectors=(stored.vector,),
-    )
+    return Block.of([[getattr(stored, each.field) for each in BLOCK_ATTRIBUTES]])
 
 
-def _stack(rows: Sequence[bytes], shapes: set[tuple[str, int]], store: str) -> Vectors:
-    """The numbers of some vectors, (n, dimension), where all are of one shape."""
-    name, dimension = next(iter(shapes))
-    data_type = np.dtype(name).newbyteorder("<")
-    if len(shapes) > 1 or set(map(len, rows)) != {dimension * data_type.itemsize}:
+def _stacked(
+    rows: Sequence[bytes], scales: Sequence[float | None], shapes: set[tuple[str, int, bool]], store: str
+) -> Vectors:
+    """Return some vectors as one array, (n, dimension).
+
+    Args:
+        rows: the vectors' bytes.
+        scales: what each one's numbers are multiplied by.
+        shapes: data type, dimension, and whether there is a scale; of all vectors so far.
+        store: its name, for the sentence.
+
+    Raises:
+        ConfigurationError: they have several shapes, or bytes that are not what they say.
+    """
+    name, dimension, scaled = next(iter(shapes))
+    kind = np.sctypeDict.get(name, np.void)
+    data_type = np.dtype(kind).newbyteorder("<")
+    factors = np.array(scales if scaled else [], np.float64)
+    fits = data_type.kind in "fiu" and set(map(len, rows)) == {dimension * data_type.itemsize}
+    if len(shapes) > 1 or not fits or not (np.abs(factors) <= LARGEST_SCALE).all():
         raise ConfigurationError(
             f"{store} holds vectors whose bytes are not {dimension} numbers of {name}: something else has written to it"
         )
     vectors: Vectors = np.frombuffer(b"".join(rows), data_type).reshape(len(rows), dimension)
+    if scaled:
+        vectors = np.multiply(vectors, factors.astype(np.float32)[:, None], dtype=np.float32)
     return vectors

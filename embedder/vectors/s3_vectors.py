@@ -1,10 +1,11 @@
-"""Vectors into an Amazon S3 Vectors index: `embedder read STORE --out s3vectors://BUCKET/INDEX`."""
+"""Putting vectors into an Amazon S3 Vectors index: `embedder read STORE --out s3vectors://BUCKET/INDEX`."""
 
 from __future__ import annotations
 
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from embedder.records import StoredVector, VectorInfo
 from embedder.stores import open_store
 from embedder.system import aws
 from embedder.system.threads import grouped
-from embedder.vectors.reader import incomparable
+from embedder.vectors.reader import incomparable, numbers
 
 S3VECTORS_SCHEME = "s3vectors://"
 
@@ -24,10 +25,11 @@ MOST_PUT = 500
 MOST_ASKED = 100
 """Keys in one GetVectors."""
 MOST_BYTES = 16 << 20
-"""Of one request, which may have 20 MiB; a number takes at most `BYTES_PER_NUMBER` of them as JSON."""
+"""In one request, which may have 20 MiB."""
 BYTES_PER_NUMBER = 24
+"""The most that a number takes as JSON."""
 LONGEST_KEY = 1024
-"""Characters."""
+"""The most characters that a key may have."""
 
 
 @dataclass(slots=True)
@@ -38,14 +40,14 @@ class Transfer:
     kept: int = 0
     """Vectors that the index had already."""
     too_long: list[str] = field(default_factory=list)
-    """Ids that are no keys: S3 Vectors takes 1024 characters."""
+    """Ids with more characters than a key may have."""
     ids: set[str] = field(default_factory=set)
-    """Those of the asked ones that the store has."""
+    """The ids asked for that the store has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index by name, and what it takes."""
+    """An index, and which vectors it takes."""
 
     client: Any
     bucket: str
@@ -58,7 +60,7 @@ class Index:
         return f"{S3VECTORS_SCHEME}{self.bucket}/{self.name}"
 
     def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """Call the service, patiently, for this index."""
+        """Call the service for this index, again and again while it fails for a passing reason."""
         function = getattr(self.client, operation)
         with aws.sentences(self.uri):
             patience = aws.Patience(threading.Event())
@@ -68,7 +70,11 @@ class Index:
         return answer
 
     def refuse_unfit(self, vector: VectorInfo) -> None:
-        """Raise ConfigurationError for an index in which these vectors cannot be, or not be compared as they should."""
+        """Find out whether a vector fits.
+
+        Raises:
+            ConfigurationError: the index is for another dimension, or would not compare the vectors by cosine.
+        """
         if vector.dimension != self.dimension:
             raise ConfigurationError(
                 f"{self.uri} is for vectors of dimension {self.dimension}, these have {vector.dimension}; make "
@@ -76,7 +82,7 @@ class Index:
             )
         if self.metric != "cosine" and not vector.fingerprint.endswith("/normalized"):
             raise ConfigurationError(
-                f"{self.uri} compares by {self.metric} distance, and these vectors are to be compared by cosine; make "
+                f"{self.uri} compares by {self.metric} distance, and these vectors have to be compared by cosine; make "
                 "an index with distance metric cosine, or vectors with --normalize"
             )
 
@@ -85,7 +91,7 @@ def open_index(uri: str) -> Index:
     """Find an index.
 
     Raises:
-        ConfigurationError: the name has another form, or there is no such index.
+        ConfigurationError: the URI has another form, or there is no such index.
         TransientError: the service does not answer.
     """
     parts = re.fullmatch(rf"{S3VECTORS_SCHEME}([^/]+)/([^/]+)", uri)
@@ -113,35 +119,32 @@ def transfer(
     Args:
         store: the store's name.
         uri: `s3vectors://bucket/index`; the index has to exist.
-        ids: the images wanted; all of them when None.
+        ids: the images wanted; None for all of them.
         prefix: only ids that start with this.
-        fingerprint: only vectors made by this model and weights; needed where a store holds several.
+        fingerprint: only vectors made by this model and weights; needed if a store holds several.
 
     Raises:
         ConfigurationError: there is no such store or index, or they do not fit.
         TransientError: one of them does not answer; another call goes on from there.
     """
-    opened = open_store(store, must_exist=True)
     done = Transfer()
-    try:
+    with closing(open_store(store, must_exist=True)) as opened:
         index = open_index(uri)
         described = opened.describe() if ids is None else opened.lookup(list(dict.fromkeys(ids))).values()
         named = (each for each in described if each.image_id.startswith(prefix))
-        wanted = _possible(_of_one_kind(named, fingerprint, store), index, done, remember=ids is not None)
+        wanted = _with_a_key(_of_one_kind(named, fingerprint, store), index, done, remember=ids is not None)
         for group in grouped(wanted, max(1, min(MOST_PUT, MOST_BYTES // (index.dimension * BYTES_PER_NUMBER)))):
             missing = _missing(group, index)
             if missing:
-                vectors = list(opened.get([each.image_id for each in missing]))
-                index.call("put_vectors", vectors=[_put_input(each) for each in vectors])
+                vectors = opened.get([each.image_id for each in missing])
+                index.call("put_vectors", vectors=[_put_input(each, store) for each in vectors])
             done.written += len(missing)
             done.kept += len(group) - len(missing)
-    finally:
-        opened.close()
     return done
 
 
 def _of_one_kind(vectors: Iterable[VectorInfo], fingerprint: str | None, store: str) -> Iterator[VectorInfo]:
-    """Those of the fingerprint asked for; where none was, all of them, as long as they are of one."""
+    """Yield the vectors of a fingerprint; if none is asked for, all of them, which must then be of one."""
     first = fingerprint
     for vector in vectors:
         first = vector.fingerprint if first is None else first
@@ -151,7 +154,8 @@ def _of_one_kind(vectors: Iterable[VectorInfo], fingerprint: str | None, store: 
             raise incomparable(store, [first or "unknown", vector.fingerprint or "unknown"])
 
 
-def _possible(vectors: Iterable[VectorInfo], index: Index, done: Transfer, *, remember: bool) -> Iterator[VectorInfo]:
+def _with_a_key(vectors: Iterable[VectorInfo], index: Index, done: Transfer, *, remember: bool) -> Iterator[VectorInfo]:
+    """Yield the vectors whose id can be a key, and note the others."""
     for vector in vectors:
         index.refuse_unfit(vector)
         if remember:
@@ -163,7 +167,7 @@ def _possible(vectors: Iterable[VectorInfo], index: Index, done: Transfer, *, re
 
 
 def _missing(group: Sequence[VectorInfo], index: Index) -> list[VectorInfo]:
-    """Those of a group that the index does not have, or has as they were before."""
+    """Return the vectors of a group that the index lacks, or has as they were before."""
     there: dict[str, Any] = {}
     for asked in grouped(group, MOST_ASKED):
         answer = index.call("get_vectors", keys=[each.image_id for each in asked], returnMetadata=True)
@@ -172,14 +176,13 @@ def _missing(group: Sequence[VectorInfo], index: Index) -> list[VectorInfo]:
 
 
 def _metadata(vector: VectorInfo) -> dict[str, str]:
-    """What stands beside a vector in the index; `Created` tells a vector from the one made before it."""
+    """Return what is kept beside a vector in the index. `Created` tells it from an earlier one of the same image."""
     return {"Source": vector.source, "Fingerprint": vector.fingerprint, "Created": vector.created}
 
 
-def _put_input(vector: StoredVector) -> dict[str, Any]:
-    values = np.frombuffer(vector.vector, np.dtype(vector.data_type).newbyteorder("<"))
+def _put_input(vector: StoredVector, store: str) -> dict[str, Any]:
     return {
         "key": vector.image_id,
-        "data": {"float32": values.astype(np.float32).tolist()},
+        "data": {"float32": numbers(vector, store).astype(np.float32).tolist()},
         "metadata": _metadata(vector),
     }

@@ -1,4 +1,4 @@
-"""The nearest vectors by cosine: exact, over a whole store, a batch at a time. Needs numpy only."""
+"""Finding the nearest vectors by cosine: exact, over a whole store, a batch at a time. Needs numpy only."""
 
 from __future__ import annotations
 
@@ -17,18 +17,25 @@ BATCH = 1024
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A stored image and how alike it is."""
+    """A stored image and how similar it is to the query."""
 
     image_id: str
     score: float
-    """The cosine, from -1 to 1; 0 where a vector is zero and has no direction."""
+    """The cosine, from -1 to 1; 0 if a vector is zero, which has no direction."""
 
 
 def nearest(store: Store, query: Vectors, k: int, *, fingerprint: str | None = None, prefix: str = "") -> list[Match]:
-    """Find the `k` stored vectors most alike to `query`, (dimension,); the most alike first, equals by id.
+    """Find the stored vectors with the largest cosine to a query.
+
+    Args:
+        query: (dimension,).
+        k: how many.
+
+    Returns:
+        At most `k` matches, the largest cosine first, equal ones by id.
 
     Raises:
-        ConfigurationError: the store is empty, of another dimension, or of several kinds.
+        ConfigurationError: the store's vectors are of another dimension, or of several kinds.
         TransientError: the store does not answer.
     """
     direction = unit(query[None])[0]
@@ -53,7 +60,7 @@ def nearest(store: Store, query: Vectors, k: int, *, fingerprint: str | None = N
 def nearest_to_stored(
     store: Store, image_id: str, k: int, *, fingerprint: str | None = None, prefix: str = ""
 ) -> list[Match] | None:
-    """Find the `k` images most alike to a stored one, which comes first itself; None if it is not stored."""
+    """Find the `k` images most similar to a stored one, which comes first itself; None if it is not stored."""
     ids, vectors = select(store, [image_id], fingerprint=fingerprint)
     if not ids:
         return None
@@ -62,7 +69,7 @@ def nearest_to_stored(
 
 
 def cosines(vectors: Vectors, direction: Vectors) -> Vectors:
-    """The cosine of each row of (n, dimension) with a unit vector, as float32."""
+    """Return the cosine of each row of (n, dimension) with a vector of length one, as float32; 0 for rows of zeros."""
     rows = vectors.astype(np.float32, copy=False)
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     lengths[lengths == 0] = 1
@@ -71,7 +78,7 @@ def cosines(vectors: Vectors, direction: Vectors) -> Vectors:
 
 
 def unit(vectors: Vectors) -> Vectors:
-    """Rows of length one, as float32; those of zeros stay."""
+    """Return the rows of (n, dimension) scaled to length one, as float32; rows of zeros stay."""
     rows = vectors.astype(np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     lengths[lengths == 0] = 1
@@ -80,7 +87,10 @@ def unit(vectors: Vectors) -> Vectors:
 
 
 def neighbours(units: Vectors, k: int) -> tuple[np.ndarray, Vectors]:
-    """For each of n unit vectors, (n, dimension), its `k` nearest others, the nearest first.
+    """Find the `k` nearest others of each vector, the nearest first.
+
+    Args:
+        units: vectors of length one, (n, dimension).
 
     Returns:
         Row numbers and cosines, both (n, min(k, n - 1)).

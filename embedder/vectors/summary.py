@@ -1,9 +1,10 @@
-"""What a store holds, counted: `embedder info`."""
+"""Counting what a store holds: `embedder info`."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,14 +12,14 @@ from embedder.stores import open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory:
+class Contents:
     """A store's contents, without the vectors."""
 
     store: str
     count: int
     dimensions: tuple[int, ...]
     fingerprints: Mapping[str, int]
-    """How many vectors each model and weights has made."""
+    """How many vectors each fingerprint has."""
     newest: str | None
     """When the newest vector was made, ISO 8601, UTC."""
 
@@ -34,25 +35,22 @@ class Inventory:
         return "\n".join(lines)
 
 
-def describe(store: str) -> Inventory:
-    """Count what a store holds; a DynamoDB table is scanned for it.
+def describe(store: str) -> Contents:
+    """Count what a store holds. A DynamoDB table is scanned for it.
 
     Raises:
         ConfigurationError: there is no such store.
-        TransientError: it does not answer.
+        TransientError: the store does not answer.
     """
     fingerprints: Counter[str] = Counter()
     dimensions: set[int] = set()
     newest = ""
-    opened = open_store(store, must_exist=True)
-    try:
+    with closing(open_store(store, must_exist=True)) as opened:
         for stored in opened.describe():
             fingerprints[stored.fingerprint] += 1
             dimensions.add(stored.dimension)
             newest = max(newest, stored.created)
-    finally:
-        opened.close()
-    return Inventory(
+    return Contents(
         store=store,
         count=fingerprints.total(),
         dimensions=tuple(sorted(dimensions)),

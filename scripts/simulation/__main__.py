@@ -1,4 +1,4 @@
-"""`python -m scripts.simulation`: what `scripts/simulate` calls once everything is set up."""
+"""Run the simulation as `python -m scripts.simulation`, as `scripts/simulate` does once everything is set up."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Batch's scheduler: takes jobs from moto, which only keeps them, and runs each child as a real process."""
+"""Batch's scheduler: takes jobs from moto, which only stores them, and runs each child as a real process."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from moto.batch.models import batch_backends
 
+from scripts.simulation.attempts import Attempt, Child
 from scripts.simulation.cloud import ROOT, Cloud
 from scripts.simulation.gateway import Call, CallerGoneError
 from scripts.simulation.logbook import last_words
@@ -24,50 +25,23 @@ if TYPE_CHECKING:
     from mypy_boto3_batch.type_defs import JobDetailTypeDef
 
 AT_ONCE = 2
-"""Workers at a time, whatever the job asks for: this machine is not a fleet."""
+"""Concurrent workers, whatever the job requests, because this is a single machine."""
 ATTEMPT_SECONDS = 600
+NOT_PULLED = Ending(
+    status_reason="Task failed to start",
+    reason="CannotPullContainerError: pull image manifest has been retried 5 time(s): i/o timeout",
+)
+"""The end of an attempt whose image cannot be pulled."""
 _ACCOUNT, _REGION = "123456789012", "us-east-1"
 
 Say = Callable[[str], None]
 
 
 @dataclass(slots=True, kw_only=True)
-class Attempt:
-    """One process."""
-
-    number: int
-    """From 1, as Batch counts."""
-    caller: str
-    """Its name in `Gateway.calls`."""
-    log: Path
-    ending: Ending = field(default_factory=Ending)
-    seconds: float = 0.0
-
-
-@dataclass(slots=True, kw_only=True)
-class Child:
-    """A child of an array job, or a job that is none."""
-
-    job_id: str
-    """As Batch has it: `ID:INDEX` in an array."""
-    index: int | None
-    """None outside an array."""
-    attempts: list[Attempt] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return "the job" if self.index is None else f"child {self.index}"
-
-    @property
-    def succeeded(self) -> bool:
-        return bool(self.attempts) and self.attempts[-1].ending.succeeded
-
-
-@dataclass(slots=True, kw_only=True)
 class _Reclaim:
-    """Ends a worker with SIGKILL in the middle of its writes, as a Spot instance that is taken away does.
+    """Kills a worker in the middle of its writes, as the loss of a Spot instance does.
 
-    The first batch of vectors it writes is stored; before anything more of it is, it is dead.
+    The worker's first batch of vectors is stored, and it is dead before its next write.
     """
 
     caller: str
@@ -92,31 +66,32 @@ class _Reclaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheduler:
-    """Runs jobs to their end, and keeps moto's record of them true, which `submitter status` reads."""
+    """Runs jobs to their end and updates moto's records of them, which `submitter status` reads."""
 
     cloud: Cloud
     folder: Path
-    """For the workers' logs, and where they run."""
+    """Holds the workers' logs and working folders."""
     say: Say
 
     def accept(self, job_ids: Sequence[str]) -> None:
-        """Put jobs back in the queue: moto calls each one done as soon as it is submitted."""
+        """Put jobs back into the queue: moto marks each as done as soon as it is submitted."""
         for job in self._describe(job_ids):
             for child in _children(job):
                 _record(child.job_id, "RUNNABLE")
 
-    def run(self, job_ids: Sequence[str], *, reclaimed: int | None = None) -> list[Child]:
-        """Run every child, `AT_ONCE` at a time, until each has succeeded or is given up.
+    def run(self, job_ids: Sequence[str], *, reclaimed: int | None = None, unpulled: int | None = None) -> list[Child]:
+        """Run every child, `AT_ONCE` at a time, until each has succeeded or failed for good.
 
         Args:
-            reclaimed: the child, counted from 0, whose first attempt loses its instance.
+            reclaimed: the index of the child whose first attempt loses its instance.
+            unpulled: the index of the child whose image cannot be pulled at its first attempt.
         """
         finished: list[Child] = []
         for job in self._describe(job_ids):
             with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="instance") as instances:
                 children = _children(job)
                 runs = [
-                    instances.submit(self._run, job, child, number == reclaimed)
+                    instances.submit(self._run, job, child, number == reclaimed, number == unpulled)
                     for number, child in enumerate(children)
                 ]
                 for run in runs:
@@ -136,7 +111,7 @@ class Scheduler:
         definitions = self.cloud.batch.describe_job_definitions(jobDefinitions=[job["jobDefinition"]])
         return definitions["jobDefinitions"][0]["retryStrategy"]
 
-    def _run(self, job: JobDetailTypeDef, child: Child, reclaimed: bool) -> None:
+    def _run(self, job: JobDetailTypeDef, child: Child, reclaimed: bool, unpulled: bool) -> None:
         strategy = self._strategy(job)
         while True:
             number = len(child.attempts) + 1
@@ -147,7 +122,11 @@ class Scheduler:
             _record(child.job_id, "RUNNING")
             self.say(f"  {child.name}, attempt {number}: starts")
             began = time.monotonic()
-            attempt.ending = self._process(job, child, attempt, reclaim)
+            if unpulled and number == 1:
+                attempt.log.touch()
+                attempt.ending = NOT_PULLED
+            else:
+                attempt.ending = self._process(job, child, attempt, reclaim)
             attempt.seconds = time.monotonic() - began
             again = not attempt.ending.succeeded and decide(strategy, attempt.ending, number) == "RETRY"
             self.say(f"  {child.name}, attempt {number}: {_told(attempt, again)}")
@@ -170,7 +149,7 @@ class Scheduler:
                 stderr=subprocess.STDOUT,
             )
         if reclaim:
-            # Set before it can be needed: the process takes seconds to its first request.
+            # In time: the process needs seconds before its first request.
             reclaim.process = process
             self.cloud.gateway.intercept = reclaim.intercept
         try:
@@ -180,14 +159,14 @@ class Scheduler:
             process.wait()
         if reclaim and reclaim.done:
             return Ending(status_reason="Host EC2 (instance i-0123456789abcdef0) terminated.")
-        # A shell's way of saying that a signal ended it, which is also a container's.
+        # After a signal a container's exit code is 128 and the signal's number, as in a shell.
         return Ending(
             exit_code=code if code >= 0 else 128 - code,
             status_reason="Essential container in task exited",
         )
 
     def _environment(self, given: Sequence[Any], child: Child, attempt: Attempt) -> dict[str, str]:
-        """The container's variables: the definition's, the job's overrides, and Batch's own."""
+        """Return the container's variables: the definition's, the job's overrides, and Batch's own."""
         batch = {
             "AWS_BATCH_CE_NAME": self.cloud.name,
             "AWS_BATCH_JQ_NAME": self.cloud.name,
@@ -197,7 +176,7 @@ class Scheduler:
         if child.index is not None:
             batch["AWS_BATCH_JOB_ARRAY_INDEX"] = str(child.index)
         role = self.cloud.environment(attempt.caller)
-        del role["AWS_DEFAULT_REGION"]  # of which Batch tells nothing: the definition has to
+        del role["AWS_DEFAULT_REGION"]  # Batch does not set it: the definition has to
         return {
             **role,
             "PYTHONPATH": str(ROOT),
@@ -215,7 +194,7 @@ def _children(job: JobDetailTypeDef) -> list[Child]:
 
 
 def _record(job_id: str, state: str, ending: Ending | None = None) -> None:
-    """Write into moto's own record of a job what has become of it."""
+    """Write the state of a job into moto's own record of it."""
     job = batch_backends[_ACCOUNT][_REGION].get_job_by_id(job_id)
     assert job is not None, job_id
     job.status = state
@@ -230,5 +209,5 @@ def _told(attempt: Attempt, again: bool) -> str:
         return f"done in {attempt.seconds:.0f} s"
     decision = f"the retry rules say: {'try again' if again else 'give up'}"
     if ending.exit_code is None:
-        return f"{ending.status_reason} — {decision}"
-    return f"exit code {ending.exit_code} — {decision}. Its last words: {last_words(attempt.log)}"
+        return f"{ending.reason or ending.status_reason} — {decision}"
+    return f"exit code {ending.exit_code} — {decision}. Its last line: {last_words(attempt.log)}"

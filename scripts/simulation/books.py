@@ -13,7 +13,7 @@ from submitter.manifest import Entry, Run, RunLocation, parse_entries
 
 
 def problems(cloud: Cloud, run_uri: str) -> list[str]:
-    """What does not balance in a run whose jobs have ended, a sentence each."""
+    """Return what does not balance in a run whose jobs have ended, a sentence each."""
     location = RunLocation.parse(run_uri)
     run = Run.from_json(cloud.get(location.run_key))
     items, reports = cloud.items(), set(cloud.keys(location.reports_prefix))
@@ -53,9 +53,9 @@ def _shard_problems(
         item = items.get(entry.key)
         if entry.key in failed:
             if item is not None:
-                yield f"{entry.key!r} failed, and the table has a vector of it"
+                yield f"{entry.key!r} failed, but the table has a vector of it"
         elif item is None:
-            yield f"{entry.key!r} did not fail, and the table has no vector of it"
+            yield f"{entry.key!r} did not fail, but the table has no vector of it"
         else:
             yield from _item_problems(entry, item)
 
@@ -63,8 +63,8 @@ def _shard_problems(
 def _item_problems(entry: Entry, item: Mapping[str, Any]) -> Iterator[str]:
     vector = np.frombuffer(item["Vector"]["B"], item["DataType"]["S"])
     if len(vector) != int(item["Dimension"]["N"]) or not np.isfinite(vector).all() or not vector.any():
-        yield f"the vector of {entry.key!r} is not {item['Dimension']['N']} proper numbers"
+        yield f"the vector of {entry.key!r} is not {item['Dimension']['N']} finite numbers, or all are zero"
     if entry.etag and entry.etag != item["ETag"]["S"]:
         yield f"the vector of {entry.key!r} was made from another version of it"
     if not item["Source"]["S"].endswith(f"/{entry.key}"):
-        yield f"the vector of {entry.key!r} says that it comes from {item['Source']['S']!r}"
+        yield f"the vector of {entry.key!r} names as its source {item['Source']['S']!r}"

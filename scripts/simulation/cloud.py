@@ -1,4 +1,4 @@
-"""S3, Batch and DynamoDB on this machine, with a bucket, a queue, a job definition and a table in them."""
+"""S3, Batch and DynamoDB on this machine, with a bucket, a queue, a job definition and a table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 INSIDE = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
-"""What a process in the simulated cloud gets of this machine's environment."""
+"""The variables of this machine that a process in the simulated cloud gets."""
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,9 +38,9 @@ class Cloud:
     endpoint: str
     gateway: Gateway
     name: str = "simulation"
-    """Of the bucket, the queue, the job definition and the table alike, unless `stack` says otherwise."""
+    """The name of the bucket, queue, job definition and table, unless `stack` says otherwise."""
     stack: Mapping[str, str] | None = None
-    """Where a stack has made them: its submitter's variables."""
+    """The submitter's variables of a deployed stack that made them."""
     credentials: Credentials = field(default_factory=Credentials)
 
     @property
@@ -57,7 +57,7 @@ class Cloud:
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """The submitter's variables."""
+        """The variables of the submitter."""
         return self.stack or dict.fromkeys(VARIABLES.values(), self.name)
 
     @property
@@ -69,7 +69,7 @@ class Cloud:
         return self.settings[VARIABLES["table"]]
 
     def client(self, service: str) -> Any:
-        """A client of any other service that moto has."""
+        """Return a client of any other service that moto has."""
         return boto3.client(service, **self._options())  # type: ignore[call-overload]
 
     def _options(self) -> dict[str, Any]:
@@ -78,20 +78,20 @@ class Cloud:
         return {**self.credentials.client_options(), "config": named, "endpoint_url": self.endpoint}
 
     def environment(self, caller: str) -> dict[str, str]:
-        """All of the environment of a process in this cloud, as the role of a Lambda or a container gives it.
+        """Return the whole environment of a process in this cloud, as a Lambda's or a container's role gives it.
 
         Args:
-            caller: what the process is called in `Gateway.calls`.
+            caller: the name of the process in `Gateway.calls`.
         """
         outside = {name: os.environ[name] for name in INSIDE if name in os.environ}
         address = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_SDK_UA_APP_ID": caller}
         return outside | self.credentials.environment() | address | dict(self.settings)
 
     def create(self, job_environment: Mapping[str, str]) -> None:
-        """Make what the infrastructure makes.
+        """Create what the infrastructure creates.
 
         Args:
-            job_environment: the job definition's own variables.
+            job_environment: the variables of the job definition.
         """
         self.s3.create_bucket(Bucket=self.name)
         self.dynamodb.create_table(
@@ -126,7 +126,7 @@ class Cloud:
         )
 
     def items(self) -> dict[str, dict[str, Any]]:
-        """Everything in the table, by image id."""
+        """Return all items of the table, by image id."""
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
         return {item["ImageId"]["S"]: dict(item) for page in pages for item in page["Items"]}
 
@@ -141,22 +141,22 @@ class Cloud:
         return [each["Key"] for page in pages for each in page.get("Contents", [])]
 
     def calls_of(self, caller: str) -> list[Call]:
-        """Every request of a process, in order."""
+        """Return the requests of a process, in order."""
         return [call for call in self.gateway.calls if call.caller == caller]
 
     def counts(self, caller: str) -> Counter[str]:
-        """The number of its requests by service and operation."""
+        """Count the requests of a process by service and operation."""
         return Counter(f"{call.service} {call.operation}" for call in self.calls_of(caller))
 
 
 @contextmanager
 def open_cloud(folder: Path, *, dynamodb: str | None = None, name: str = "simulation") -> Iterator[Cloud]:
-    """A new, empty account that ends with the block.
+    """Open a new, empty account that ends with the block.
 
     Args:
         folder: for logs.
-        dynamodb: the address of a running DynamoDB Local; without it one is started.
-        name: of everything in the account. moto keeps one account in a process, so two need two names.
+        dynamodb: the address of a running DynamoDB Local; without it, one is started.
+        name: the name of everything in the account. moto has one account a process, so two clouds need two names.
     """
     with ExitStack() as stack:
         address = (dynamodb or stack.enter_context(_dynamodb_local(folder))).removeprefix("http://")

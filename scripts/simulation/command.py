@@ -19,11 +19,11 @@ from tests.photographs import write_photos
 IMAGES = 24
 LEAST_FOR_CHAOS = 4
 ODD_NAME = "photo it's 100% schön + 🐈.jpg"
-"""One of the made photographs is called this: a key that nobody expects."""
+"""The name of one of the photographs, to try an unusual key."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit 0 only if the books balance, 1 if they do not, 2 for a mistake in the arguments."""
+    """Return 0 if the books balance, 1 if they do not, 2 for a mistake in the arguments."""
     parser = _parser()
     given = parser.parse_args(argv)
     if given.shard_size < 1 or (given.images is not None and given.images < 1):
@@ -57,16 +57,16 @@ def _tell(given: argparse.Namespace, photographs: dict[str, bytes], folder: Path
 
 
 def _batch_size(shard_size: int) -> int:
-    """The CPU's usual 16, or less in a small shard, so that there is a middle in which a worker can die."""
+    """Return the CPU's usual 16, or less for a small shard, so that a worker can die in the middle of it."""
     return max(1, min(16, shard_size // 3))
 
 
 def _warning(weights: str) -> str:
-    return "; everything works with them, but these vectors say nothing about the pictures" * (weights == "random")
+    return "; the vectors that they make say nothing about the pictures" * (weights == "random")
 
 
 def _photographs(given: argparse.Namespace, folder: Path, parser: argparse.ArgumentParser) -> dict[str, bytes]:
-    """The objects to upload, by key."""
+    """Return the objects to upload, by key."""
     if given.folder is None:
         made = write_photos(folder / "photographs", given.images or IMAGES)
         found = {str(path.relative_to(folder / "photographs")): path.read_bytes() for path in made}
@@ -84,7 +84,7 @@ def _say(text: str) -> None:
 
 
 def _seal() -> None:
-    """Let nothing of this machine's AWS set-up in: no real account is ever spoken to."""
+    """Remove this machine's AWS configuration, so that no real account is ever reached."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "EMBEDDER_")) or name.lower() in {"http_proxy", "https_proxy", "all_proxy"}:
             del os.environ[name]
@@ -92,14 +92,14 @@ def _seal() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/simulate", description="The whole cloud on this machine.")
+    parser = argparse.ArgumentParser(prog="scripts/simulate", description="Simulate the whole cloud on this machine.")
     parser.add_argument("--images", type=int, metavar="N", help=f"how many (default {IMAGES}, or all of --folder)")
     parser.add_argument("--folder", type=Path, metavar="F", help="photographs (default: made from scikit-image's)")
-    parser.add_argument("--shard-size", type=int, default=6, metavar="N", help="images a worker (default %(default)s)")
+    parser.add_argument("--shard-size", type=int, default=6, metavar="N", help="images a shard (default %(default)s)")
     parser.add_argument(
         "--weights", default="random", metavar="W", help="random (the default), default, or the PATH of a state dict"
     )
     parser.add_argument(
-        "--chaos", action="store_true", help="a worker is killed midway, an image is corrupt, another one vanishes"
+        "--chaos", action="store_true", help="kill a worker, fail a pull, corrupt an image, delete another one"
     )
     return parser

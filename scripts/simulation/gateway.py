@@ -1,4 +1,4 @@
-"""One address for S3, Batch and DynamoDB, behind which every request is counted by who made it."""
+"""One address for S3, Batch and DynamoDB, which records every request with its caller."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 _FORWARDED = re.compile(r"connection|content-length|transfer-encoding|date|server", re.IGNORECASE)
-"""Headers of an answer that the next hop writes itself."""
+"""Headers of an answer that are not forwarded, because the next hop writes its own."""
 _BATCH = {"submitjob": "SubmitJob", "describejobs": "DescribeJobs", "listjobs": "ListJobs"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request, by the names that AWS's documentation uses."""
+    """One request, in the words of AWS's documentation."""
 
     caller: str
-    """What the process that made it has in AWS_SDK_UA_APP_ID; boto3 puts that into the User-Agent."""
+    """AWS_SDK_UA_APP_ID of the process; boto3 writes it into the User-Agent."""
     service: str
     operation: str
     key: str = ""
-    """Of the object, where there is one."""
+    """The key of an object, if the request has one."""
 
 
 class CallerGoneError(Exception):
-    """The caller is no more; nobody waits for an answer."""
+    """The calling process has ended, and nobody waits for an answer."""
 
 
 Intercept = Callable[[Call, Callable[[], Iterable[bytes]]], Iterable[bytes]]
-"""Called with each request and what would answer it."""
+"""Called with each request and a function that answers it."""
 
 
 @dataclass(slots=True)
@@ -49,6 +49,8 @@ class Gateway:
     """The address of DynamoDB Local, such as `127.0.0.1:8000`."""
     calls: list[Call] = field(default_factory=list)
     intercept: Intercept | None = None
+    allows: Callable[[Call], bool] | None = None
+    """Decides which requests are served; the others are denied as AWS denies them. None allows all."""
     moto: Any = field(default_factory=lambda: DomainDispatcherApplication(create_backend_app))
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -57,6 +59,8 @@ class Gateway:
         self.calls.append(call)
 
         def serve() -> Iterable[bytes]:
+            if self.allows and not self.allows(call):
+                return _denied(call)(environ, start_response)
             if call.service == "dynamodb":
                 return self._forward(request)(environ, start_response)
             answer: Iterable[bytes] = self.moto(environ, start_response)
@@ -79,7 +83,7 @@ class Gateway:
 
     @contextmanager
     def serving(self) -> Iterator[str]:
-        """The address, for as long as the block lasts."""
+        """Serve within the block, and yield the address."""
         server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Quiet)
         thread = threading.Thread(target=server.serve_forever, name="gateway", daemon=True)
         thread.start()
@@ -94,7 +98,7 @@ class Gateway:
 
 
 class _Quiet(MotoRequestHandler):
-    """Without a line on stderr for each request."""
+    """Prints nothing for each request."""
 
     def log(self, type: str, message: str, *args: Any) -> None: ...
 
@@ -112,6 +116,18 @@ def _call(request: Request) -> Call:
         key = request.path.lstrip("/").partition("/")[2]
         operation = _s3_operation(request, key)
     return Call(caller=caller[1] if caller else "", service=service, operation=operation, key=key)
+
+
+def _denied(call: Call) -> Response:
+    """Return the answer of a service to a request that no policy allows."""
+    message = f"not authorized to perform {call.service}:{call.operation}"
+    if call.service == "s3":
+        body = f"<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>"
+        return Response(body, 403, content_type="application/xml")
+    error = {"__type": "AccessDeniedException", "message": message}
+    headers = {"x-amzn-errortype": "AccessDeniedException"}
+    status = 400 if call.service == "dynamodb" else 403
+    return Response(json.dumps(error), status, headers, content_type="application/x-amz-json-1.0")
 
 
 def _s3_operation(request: Request, key: str) -> str:

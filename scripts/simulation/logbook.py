@@ -1,4 +1,4 @@
-"""The books of a run once more, from nothing but the workers' log lines, as CloudWatch gets them."""
+"""Check the books of a run with nothing but the workers' log lines, as CloudWatch gets them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from scripts.simulation.batch import Attempt, Child
+from scripts.simulation.attempts import Attempt, Child
 
 COUNTS = ("Images", "Embedded", "Skipped", "Failed")
 
@@ -17,7 +16,7 @@ Line = Mapping[str, Any]
 
 
 def read(log: Path) -> list[Line]:
-    """The lines of a worker's log; what is no JSON object stands as a line with the member `odd`."""
+    """Return the lines of a worker's log. A line that is no JSON object becomes one with the member `odd`."""
     return [_parsed(line) for line in log.read_text(errors="replace").split("\n") if line]
 
 
@@ -30,13 +29,13 @@ def _parsed(text: str) -> Line:
 
 
 def last_words(log: Path) -> str:
-    """What a worker said last."""
+    """Return the last message of a worker."""
     lines = read(log)
     return str(lines[-1].get("message", lines[-1].get("odd"))) if lines else "none"
 
 
 def metrics(lines: Sequence[Line]) -> Counter[str]:
-    """The sum of every metric, as a dashboard shows it."""
+    """Sum up every metric, as a dashboard does."""
     found = Counter[str]()
     for line in lines:
         for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
@@ -46,7 +45,7 @@ def metrics(lines: Sequence[Line]) -> Counter[str]:
 
 
 def totals(children: Sequence[Child]) -> Counter[str]:
-    """The metrics of all attempts of a run together."""
+    """Sum up the metrics of all attempts of a run."""
     found = Counter[str]()
     for child in children:
         for attempt in child.attempts:
@@ -55,7 +54,7 @@ def totals(children: Sequence[Child]) -> Counter[str]:
 
 
 def problems(children: Sequence[Child], status: Mapping[str, Any]) -> list[str]:
-    """Where the log says something else than `submitter status`, a sentence each."""
+    """Return where the logs and `submitter status` disagree, a sentence each."""
     found: list[str] = []
     finished = Counter[str]()
     for child in children:
@@ -70,7 +69,7 @@ def problems(children: Sequence[Child], status: Mapping[str, Any]) -> list[str]:
 
 
 def _attempt_problems(child: Child, attempt: Attempt) -> Iterator[str]:
-    """An attempt's lines name it, and its metrics add up to its report, where it lived to write one."""
+    """Check that the lines of an attempt name it, and that its metrics add up to its report if it wrote one."""
     lines = read(attempt.log)
     who = f"{child.name}, attempt {attempt.number}"
     for line in lines:
@@ -79,7 +78,7 @@ def _attempt_problems(child: Child, attempt: Attempt) -> Iterator[str]:
         elif (line["job"], line["attempt"]) != (child.job_id, attempt.number):
             yield f"the log of {who} has a line of {line['job']}, attempt {line['attempt']}"
     if attempt.ending.exit_code is None:
-        return  # a machine that is taken away has no last words
+        return  # a lost machine writes no report
     reports = [line["report"] for line in lines if "report" in line]
     sums = metrics(lines)
     for report in reports:

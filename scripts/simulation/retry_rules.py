@@ -1,4 +1,4 @@
-"""What Batch does when an attempt has failed: evaluateOnExit, as its documentation has it.
+"""What Batch does after a failed attempt: evaluateOnExit, as documented.
 
 https://docs.aws.amazon.com/batch/latest/APIReference/API_EvaluateOnExit.html
 """
@@ -17,9 +17,9 @@ class Ending:
     exit_code: int | None = None
     """None when the container was lost with its instance."""
     status_reason: str = ""
-    """Of the job: what happened to its task."""
+    """Batch's reason for the state of the job."""
     reason: str = ""
-    """Of the container."""
+    """Batch's reason for the end of the container."""
 
     @property
     def succeeded(self) -> bool:
@@ -27,9 +27,12 @@ class Ending:
 
 
 def decide(strategy: Mapping[str, Any], ending: Ending, attempt: int) -> Literal["RETRY", "EXIT"]:
-    """Whether a failed attempt, counted from 1, is followed by another.
+    """Decide whether another attempt follows a failed one.
 
-    The first entry all of whose conditions hold decides. Where none does, the job is retried.
+    The first rule all of whose conditions hold decides. If none does, the job is retried.
+
+    Args:
+        attempt: the number of the failed attempt, counted from 1.
     """
     if attempt >= strategy.get("attempts", 1):
         return "EXIT"
@@ -49,7 +52,7 @@ def _holds(rule: Mapping[str, str], ending: Ending) -> bool:
 
 
 def _fits(pattern: str, text: str | None) -> bool:
-    """Batch's patterns: the text itself, or its beginning and an asterisk."""
+    """Match a pattern of Batch: the text itself, or its beginning followed by an asterisk."""
     if text is None:
         return False
     return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern

@@ -1,6 +1,6 @@
-"""Lambda: a function's process, run by AWS's own runtime client against the Runtime API it expects.
+"""Lambda: runs a function's process with AWS's own runtime client, against the Runtime API that it expects.
 
-The API is small: the process asks for the next invocation and posts what became of it.
+The API is small: the process asks for the next invocation and posts its result.
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
@@ -22,37 +22,37 @@ from typing import Any
 
 _PREFIX = "/2018-06-01/runtime"
 TIMEOUT_SECONDS = 900
-"""The most that Lambda allows, and what is told to the function."""
+"""The longest that Lambda allows, and the function's timeout."""
 _LOOK_SECONDS = 0.1
 
 
 class FunctionError(Exception):
-    """The function raised, or its process ended; the text is what Lambda would answer with."""
+    """The function raised, or its process ended. The message is Lambda's answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
-    """One event on its way through the function."""
+    """One event that is being handled."""
 
     event: object
     request_id: str
     answers: queue.SimpleQueue[tuple[str, Any]] = field(default_factory=queue.SimpleQueue)
-    """Gets one pair: `response` or `error`, and its JSON."""
+    """Receives one pair: `response` or `error`, and its JSON."""
 
 
 @dataclass(slots=True)
 class Function:
-    """A Lambda function that handles one event at a time, as Lambda has each of its processes do."""
+    """A Lambda function that handles one event at a time, as each of Lambda's processes does."""
 
     process: subprocess.Popen[bytes]
     log: Path
     waiting: queue.SimpleQueue[Invocation]
 
     def invoke(self, event: object, *, request_id: str | None = None) -> Any:
-        """Return what the handler returns for an event.
+        """Invoke the handler and return its answer.
 
         Args:
-            request_id: that of an earlier invocation, to deliver the event once more as AWS may.
+            request_id: the id of an earlier invocation, to deliver its event again as AWS may do.
 
         Raises:
             FunctionError: the handler raised.
@@ -76,13 +76,13 @@ class Function:
 
 @contextmanager
 def serving(handler: str, code: Path, environment: Mapping[str, str], log: Path) -> Iterator[Function]:
-    """Start a function; its process and its API end with the block.
+    """Start a function. Its process and its API end with the block.
 
     Args:
-        handler: as Lambda names it, `package.module.function`.
-        code: the unpacked deployment package. The process has nothing else but boto3.
-        environment: all of it.
-        log: gets what CloudWatch would.
+        handler: Lambda's name of it, `package.module.function`.
+        code: the unpacked deployment package; besides it the process has only boto3.
+        environment: the whole environment.
+        log: receives what CloudWatch would.
     """
     waiting: queue.SimpleQueue[Invocation] = queue.SimpleQueue()
     server = _Server(("127.0.0.1", 0), _api(waiting))
@@ -118,7 +118,7 @@ def serving(handler: str, code: Path, environment: Mapping[str, str], log: Path)
 
 
 class _Server(ThreadingHTTPServer):
-    """One of its threads always waits for an event that does not come, and the process it serves is killed."""
+    """Its last thread waits for an event that never comes, until the process that it serves is killed."""
 
     daemon_threads = True
 
@@ -128,7 +128,7 @@ class _Server(ThreadingHTTPServer):
 
 
 def _api(waiting: queue.SimpleQueue[Invocation]) -> type[BaseHTTPRequestHandler]:
-    """The handler class of one function's API."""
+    """Return the handler class of one function's API."""
     under_way: dict[str, Invocation] = {}
 
     class Api(BaseHTTPRequestHandler):
@@ -155,7 +155,7 @@ def _api(waiting: queue.SimpleQueue[Invocation]) -> type[BaseHTTPRequestHandler]
             body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"null")
             *_, name, kind = self.path.split("/")
             self._answer(202, b'{"status": "OK"}')
-            if name == "init":  # the handler cannot even be imported: nobody will ask for the next event
+            if name == "init":  # the handler cannot be imported, so nobody asks for the next event
                 waiting.get().answers.put(("error", body))
             else:
                 under_way.pop(name).answers.put((kind, body))
@@ -169,6 +169,6 @@ def _api(waiting: queue.SimpleQueue[Invocation]) -> type[BaseHTTPRequestHandler]
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Nobody wants to read these."""
+            """Print nothing for each request."""
 
     return Api

@@ -1,4 +1,4 @@
-"""All of it in order: photographs, the Lambda, the workers, what became of each image."""
+"""All of it in order: photographs, the Lambda, the workers, the result of each image."""
 
 from __future__ import annotations
 
@@ -13,35 +13,38 @@ from pathlib import Path
 from typing import Any
 
 from scripts.simulation import logbook, runtime_api
-from scripts.simulation.batch import AT_ONCE, Child, Say, Scheduler
+from scripts.simulation.attempts import Child
+from scripts.simulation.batch import AT_ONCE, Say, Scheduler
 from scripts.simulation.books import problems
 from scripts.simulation.cloud import ROOT, Cloud
 
 FOLDER = "images"
 CORRUPT_BYTES = 3000
-"""What is left of the image that chaos cuts short: its beginning, so that it still looks like a JPEG."""
+"""The bytes that chaos leaves of an image: its beginning, so that it still looks like a JPEG."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chaos:
-    """What goes wrong on purpose."""
+    """Deliberate faults."""
 
     corrupt: str
-    """The key of an image that is cut short before the run, and whole again before the retry."""
+    """The key of an image that is truncated before the run and repaired before the retry."""
     vanishes: str
     """The key of an image that is deleted after it was listed."""
     reclaimed: int
     """The child that loses its Spot instance in its first attempt."""
+    unpulled: int | None
+    """The child whose image cannot be pulled at its first attempt; None if there is only one child."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What there is to be checked once the story is told."""
+    """What the simulation checks at the end."""
 
     answer: dict[str, Any]
-    """Of the Lambda."""
+    """The answer of the Lambda."""
     repeated: dict[str, Any]
-    """Of the same request, delivered again."""
+    """Its answer to the same request, delivered again."""
     children: list[Child]
     status: dict[str, Any]
     """`submitter status --json`."""
@@ -57,16 +60,16 @@ class Outcome:
 
 @dataclass(slots=True, kw_only=True)
 class Story:
-    """One run from photographs to vectors, told as it happens."""
+    """One run from photographs to vectors, with a commentary."""
 
     cloud: Cloud
-    """Created, and empty."""
+    """Created and empty."""
     folder: Path
-    """For logs, and for what the Lambda and the workers write on disk."""
+    """For logs, and for the files of the Lambda and the workers."""
     shard_size: int
     say: Say
     package: Path = ROOT
-    """What Lambda unpacks: a folder that holds `submitter/`."""
+    """The deployment package: a folder that contains `submitter/`."""
 
     def tell(self, photographs: dict[str, bytes], chaos: Chaos | None = None) -> Outcome:
         """Embed photographs, given by their keys."""
@@ -77,15 +80,16 @@ class Story:
             cloud.put(key, body[:CORRUPT_BYTES] if chaos and key == chaos.corrupt else body)
         self.say(f"{len(photographs)} objects are in s3://{cloud.bucket}/{FOLDER}/")
         if chaos:
-            self.say(f"chaos: {chaos.corrupt!r} is cut short after {CORRUPT_BYTES:,} bytes")
+            self.say(f"chaos: {chaos.corrupt!r} is truncated after {CORRUPT_BYTES:,} bytes")
         answer, repeated = self._submit(scheduler)
         if chaos:
             cloud.s3.delete_object(Bucket=cloud.bucket, Key=chaos.vanishes)
             self.say(f"chaos: {chaos.vanishes!r} is deleted, after it was listed")
         self._heading("Batch")
         self.say(f"{answer['shards']} shards, a worker for each, {AT_ONCE} at a time:")
-        children = scheduler.run(answer["jobs"], reclaimed=chaos.reclaimed if chaos else None)
-        self._heading("What became of it")
+        faults = {"reclaimed": chaos.reclaimed, "unpulled": chaos.unpulled} if chaos else {}
+        children = scheduler.run(answer["jobs"], **faults)
+        self._heading("Result")
         status = self._ask("status", answer["run_uri"])
         verdict = self._ask("verify", answer["run_uri"])
         outcome = Outcome(
@@ -138,9 +142,9 @@ class Story:
         outcome.problems += logbook.problems(outcome.retry_children, outcome.retry_status)
 
     def _ask(self, command: str, run_uri: str) -> dict[str, Any]:
-        """Run a command of `submitter` as a person does, show it, and return its JSON."""
+        """Run a command of `submitter` as a person does, show its output, and return its JSON."""
         self.say(f"$ submitter {command} {run_uri}")
-        if command != "retry":  # which would be done twice
+        if command != "retry":  # a second call would retry again
             self.say(self._command("submitter", command, run_uri).rstrip())
         answered = self._command("submitter", command, run_uri, "--json").splitlines()
         found: dict[str, Any] = json.loads(answered[-1])
@@ -169,7 +173,7 @@ class Story:
         self.say(self._command("embedder", "read", f"dynamodb://{self.cloud.table}", *some).rstrip())
 
     def _show_requests(self, children: Sequence[Child], images: int) -> None:
-        """Requests of the Lambda and of the run's workers."""
+        """Show the requests of the Lambda and of the run's workers."""
         self._heading("Requests")
         workers = Counter[str]()
         for child in children:
@@ -180,7 +184,7 @@ class Story:
             self.say(f"{who}, for {images} images in shards of {self.shard_size}: {listed}")
 
     def _show_log(self, children: Sequence[Child]) -> None:
-        """The last line of one worker, and what CloudWatch would show of all."""
+        """Show the last line of one worker, and the sums that CloudWatch would show."""
         self._heading("The log")
         last = logbook.read(children[-1].attempts[-1].log)[-1]
         shown = {name: last[name] for name in ("time", "level", "message", "run", "shard", "attempt") if name in last}
@@ -207,17 +211,19 @@ class Story:
 
 
 def _disagreement(status: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
-    """Where the submitter's own commands say something else than all is accounted for."""
+    """Return where the submitter's own commands do not account for every image."""
     found = []
     if status["missing"] or not status["finished"]:
-        found.append(f"`submitter status` still misses {status['missing']} images")
+        found.append(f"`submitter status` reports {status['missing']} missing images")
     if verdict["counts"] != ({"failed": status["failed"]} if status["failed"] else {}):
         found.append(f"`submitter verify` finds {verdict['counts']}, `submitter status` {status['failed']} failed")
     return found
 
 
 def chaos_for(keys: Sequence[str], shard_size: int) -> Chaos:
-    """Something wrong at the beginning, in the middle and at the end. Needs four images at least."""
+    """Return faults at the beginning, in the middle and at the end of a run of at least four images."""
     ordered = sorted(keys, key=lambda key: key.encode())  # as S3 lists them
     shards = -(-len(ordered) // shard_size)
-    return Chaos(corrupt=ordered[0], vanishes=ordered[-1], reclaimed=min(1, shards - 1))
+    return Chaos(
+        corrupt=ordered[0], vanishes=ordered[-1], reclaimed=min(1, shards - 1), unpulled=0 if shards > 1 else None
+    )

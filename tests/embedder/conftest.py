@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from embedder.system import aws
+from tests.embedder.disks import Disk, make_disk
 from tests.embedder.stand_in import PixelEncoder, only_engine
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.s3 import S3
@@ -17,10 +18,10 @@ UseEnvironment = Callable[[Mapping[str, str]], None]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def prepared_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Prepare models in a cache of this test run's own, once in every worker."""
+def prepared_models(shared: Path) -> Iterator[None]:
+    """Prepare models in a cache of this test run's own, once for all workers."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
         yield
 
 
@@ -64,6 +65,13 @@ def store_name(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "vectors.db")
     request.getfixturevalue("table")
     return "dynamodb://vectors"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A disk whose power can be cut, where this process may mount one."""
+    with make_disk(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

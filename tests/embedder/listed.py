@@ -6,12 +6,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from embedder.config import Layer, RunOptions
 from embedder.records import Failure, Reference
 from embedder.sources import Selection, Source, open_source
 
 
 def source(name: str | Path, **options: Any) -> Source:
-    return open_source(str(name), Selection(**options), stopping=threading.Event())
+    """Open a source; options are written as on the command line."""
+    chosen = RunOptions.resolve(Layer(values=options))
+    selection = Selection(suffixes=chosen.suffixes, image_id=chosen.image_id)
+    return open_source(str(name), selection, stopping=threading.Event())
 
 
 def references(found: Source) -> list[Reference]:

@@ -64,7 +64,7 @@ def test_a_source_without_images(folder: Path) -> None:
     (folder / "empty").mkdir()
     assert "there is no image in empty" in run("empty")
     (folder / "empty" / "notes.md").write_text("x")
-    assert "left out: 1 .md" in run("empty")
+    assert "ignored: 1 .md" in run("empty")
     (folder / "list.txt").write_text("\n")
     assert "there is no image in list.txt" in run("list.txt")
 

@@ -18,11 +18,20 @@ from tests.embedder.stored import contents, fill, many, stored
 
 class TestRun:
     def test_the_main_job(self, cli: Cli, photo_folder: Path, weights: Path) -> None:
-        first = cli("run", photo_folder, "--weights", weights, "--engine", "torch")
+        first = cli("run", photo_folder, "--weights", weights, "--engine", "torch", "--precision", "full")
         assert first.returncode == 0, first.stderr
         assert "12 images = 12 embedded + 0 skipped (unchanged) + 0 failed" in first.stdout
         second, heavy = imported(
-            "run", photo_folder, "--weights", weights, "--json", "--engine", "torch", folder=cli.folder
+            "run",
+            photo_folder,
+            "--weights",
+            weights,
+            "--json",
+            "--engine",
+            "torch",
+            "--precision",
+            "full",
+            folder=cli.folder,
         )
         assert (second.returncode, second.report["skipped"]) == (0, 12)
         assert "12 images = 0 embedded + 12 skipped" in second.stderr

@@ -6,7 +6,6 @@ import json
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,12 +15,15 @@ from embedder.pipeline.ledger import Ledger
 from embedder.pipeline.session import exit_code
 from embedder.pipeline.stopping import Stop
 from embedder.records import Failure
-from embedder.stores import sqlite
+from embedder.stores import sqlite_file
 from tests.cli import Cli
 from tests.embedder.commands import command
+from tests.embedder.conftest import UseEnvironment
 from tests.embedder.pictures import jpeg, put
 from tests.embedder.stored import contents, fill, stored
+from tests.parts import fault_proxy
 from tests.parts.dynamodb import DynamoDB
+from tests.parts.fault_proxy import RESET
 from tests.parts.s3 import S3
 
 pytestmark = pytest.mark.usefixtures("encoder")
@@ -85,7 +87,7 @@ def test_a_network_that_is_not_there_is_75_even_at_the_start(
 def test_a_store_that_stops_answering_is_75_and_the_rest_is_left_for_the_next_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.1)
     fill("vectors.db", [stored("elsewhere")])
     other = sqlite3.connect("vectors.db", isolation_level=None)
     other.execute("PRAGMA journal_mode = WAL")
@@ -106,28 +108,19 @@ def test_a_store_that_stops_answering_is_75_and_the_rest_is_left_for_the_next_ru
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_bucket_that_stops_answering_is_75(moto_bucket: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from embedder.sources import objects
-
+def test_a_bucket_that_stops_answering_is_75(moto_bucket: S3, tmp_path: Path, use_environment: UseEnvironment) -> None:
     moto_bucket.put({f"i/{number}.jpg": jpeg(number) for number in range(30)})
-    plain = objects.get_once
-    calls: list[int] = []
-
-    def get(client: Any, bucket: str, key: str) -> Any:
-        calls.append(1)
-        if len(calls) > 12 and key.endswith(".jpg"):
-            raise ConnectionResetError("connection reset by peer")
-        return plain(client, bucket, key)
-
-    monkeypatch.setattr(objects, "get_once", get)
-    found = command("run", moto_bucket.uri("i/"), "--store", tmp_path / "v.db", *RANDOM)
-    report = found.report
-    assert (found.returncode, report["exit_code"]) == (75, 75)
-    assert report["images"] == report["embedded"] + report["skipped"] + report["failed"]
-    assert report["stopped"]
-    assert len(contents(str(tmp_path / "v.db"))) == report["embedded"] > 0
-    monkeypatch.setattr(objects, "get_once", plain)
-    again = command("run", moto_bucket.uri("i/"), "--store", tmp_path / "v.db", *RANDOM)
+    with fault_proxy.before(moto_bucket.endpoint) as proxy:
+        use_environment({"AWS_ENDPOINT_URL_S3": proxy.endpoint})
+        proxy.choose = fault_proxy.after(12, RESET, only=r"GET /[^?]+\.jpg")
+        found = command("run", moto_bucket.uri("i/"), "--store", tmp_path / "v.db", *RANDOM)
+        report = found.report
+        assert (found.returncode, report["exit_code"]) == (75, 75)
+        assert report["images"] == report["embedded"] + report["skipped"] + report["failed"]
+        assert report["stopped"]
+        assert len(contents(str(tmp_path / "v.db"))) == report["embedded"] > 0
+        proxy.choose = fault_proxy.well
+        again = command("run", moto_bucket.uri("i/"), "--store", tmp_path / "v.db", *RANDOM)
     assert again.returncode == 0
     assert again.report["skipped"] == report["embedded"]
     assert len(contents(str(tmp_path / "v.db"))) == 30
@@ -138,7 +131,7 @@ def test_a_signal_ends_the_run_and_the_next_one_goes_on(cli: Cli, tmp_path: Path
     import signal
 
     put(tmp_path / "images", *(f"{number:03d}.jpg" for number in range(150)))
-    process = cli.start("run", "images", *RANDOM, "--engine", "torch", "--batch-size", "2")
+    process = cli.start("run", "images", *RANDOM, "--engine", "torch", "--precision", "full", "--batch-size", "2")
     deadline = time.monotonic() + 60
     while not (tmp_path / "vectors.db").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

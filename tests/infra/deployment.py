@@ -24,7 +24,9 @@ def deploy(assembly: Assembly, cloud: Cloud, variables: Mapping[str, str]) -> tu
     Returns:
         The cloud whose submitter is the deployed one, and the stack's outputs.
     """
-    cloud.client("ssm").put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String")
+    cloud.client("ssm").put_parameter(
+        Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String", Overwrite=True
+    )
     _upload(assembly, cloud)
     service = cloud.client("iam").create_role(RoleName=f"{cloud.name}-batch", AssumeRolePolicyDocument="{}")
     template = _for_moto(assembly.template, service["Role"]["Arn"])

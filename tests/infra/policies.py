@@ -1,17 +1,14 @@
-"""What the programs ask of AWS, from requests that were made and from their source, and what a role lets them."""
+"""What the programs ask of AWS, read off their source, and what a role allows."""
 
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 from botocore import xform_name
 
-from scripts.simulation.gateway import Call
 from tests.infra.synthesis import ROOT, Assembly
 
 NEEDS = {
@@ -20,6 +17,7 @@ NEEDS = {
     "s3:HeadObject": ("s3:GetObject", "s3:ListBucket"),
     "s3:CopyObject": ("s3:GetObject", "s3:PutObject"),
     "s3:ListObjectsV2": ("s3:ListBucket",),
+    "s3:HeadBucket": ("s3:ListBucket",),
 }
 """The actions behind an operation, where it is not one of the same name."""
 
@@ -32,25 +30,6 @@ def actions(operation: str) -> tuple[str, ...]:
     return NEEDS.get(operation, (operation,))
 
 
-def required(call: Call) -> Iterator[tuple[str, str]]:
-    """The actions that a request needs, each with its resource: `bucket`, `bucket/KEY`, `table`, `batch`."""
-    for action in actions(f"{call.service}:{call.operation}"):
-        if action.startswith("s3:"):
-            yield action, "bucket" if action == "s3:ListBucket" else f"bucket/{call.key}"
-        else:
-            yield action, {"dynamodb": "table", "batch": "batch"}[call.service]
-
-
-def allows(assembly: Assembly, role: str, action: str, resource: str) -> bool:
-    """Whether a statement of the role's policies covers an action on a resource."""
-    return any(
-        action in _listed(statement["Action"])
-        and any(_covers(each, resource) for each in _listed(statement["Resource"]))
-        for statement in assembly.statements(role)
-        if statement["Effect"] == "Allow"
-    )
-
-
 def allowed(assembly: Assembly, role: str) -> set[str]:
     """All actions that a role has."""
     return {action for statement in assembly.statements(role) for action in _listed(statement["Action"])}
@@ -58,17 +37,6 @@ def allowed(assembly: Assembly, role: str) -> set[str]:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def _covers(arn: Any, resource: str) -> bool:
-    """By what the ARN refers to: the stack's bucket with a pattern of keys, its table, its queue and definition."""
-    shown = shown_arn(arn)
-    if resource == "batch":
-        return shown == "*" or bool(re.search(r"Queue|Definition", shown))
-    if resource == "table":
-        return shown.startswith("<StorageVectors")
-    pattern = re.sub(r"^<StorageImages\w+>", "bucket", shown)
-    return bool(re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), resource, re.DOTALL))
 
 
 def shown_arn(value: Any) -> str:
@@ -127,7 +95,7 @@ def _reached(modules: tuple[str, ...]) -> set[Path]:
 
 
 def _file(module: str) -> Path | None:
-    if module.split(".")[0] not in ("embedder", "submitter") and not module.startswith("infra.watcher."):
+    if module.split(".")[0] not in ("embedder", "submitter") and not module.startswith("infra.job_monitor."):
         return None
     path = ROOT.joinpath(*module.split("."))
     found = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"

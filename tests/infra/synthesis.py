@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / "infra" / ".venv" / "bin" / "python"
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/embedder:1"
 KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
-PLAIN = {"stage": "prod", "cpu_image": IMAGE, "gpu_image": IMAGE}
+PLAIN = {"stage": "prod", "workers": "cpu,gpu", "cpu_image": IMAGE, "gpu_image": IMAGE}
 FULL = PLAIN | {
     "stage": "full",
     "schedule": "rate(1 day)",
@@ -28,8 +28,13 @@ FULL = PLAIN | {
     "inventory": "s3://inventories/all/",
     "alarm_emails": "somebody@example.com",
     "options": "dtype=float16,max_failures=5%",
+    "tags": "team=search",
+    "session_manager": "true",
+    "endpoint_zones": "1",
+    "cpu_instances": "m7g.xlarge,r8g.xlarge",
+    "@aws-cdk/core:permissionsBoundary": '{"name": "boundary"}',
 }
-"""Everything that is a setting, chosen."""
+"""Every optional part, and Graviton machines."""
 
 
 def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:

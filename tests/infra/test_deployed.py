@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from infra.retry_rules import RETRY_STRATEGY
-from scripts.simulation.cloud import Cloud, open_cloud
+from scripts.simulation import runtime_api
+from scripts.simulation.cloud import ROOT, Cloud, open_cloud
+from scripts.simulation.gateway import Call
 from scripts.simulation.story import Outcome, Story, chaos_for
+from tests.cli import Cli
 from tests.infra.deployment import deploy
-from tests.infra.policies import allows, required
+from tests.infra.enforcement import Enforcement
 from tests.infra.synthesis import Assembly
 from tests.photographs import write_photos
 
@@ -27,30 +30,47 @@ class Lived:
     outputs: dict[str, str]
     outcome: Outcome
     said: str
+    enforcement: Enforcement
+    folder: Path
+    weights: Path
 
 
 @pytest.fixture
-def lived(tmp_path: Path, plain: Assembly, dynamodb_endpoint: str, weights: Path) -> Iterator[Lived]:
+def lived(
+    request: pytest.FixtureRequest, tmp_path: Path, plain: Assembly, dynamodb_endpoint: str, weights: Path
+) -> Iterator[Lived]:
     made = write_photos(tmp_path / "photographs", IMAGES)
     photographs = {f"images/{path.name}": path.read_bytes() for path in made}
     said: list[str] = []
-    with open_cloud(tmp_path, dynamodb=dynamodb_endpoint, name="embedder-prod") as empty:
+    with open_cloud(tmp_path, dynamodb=dynamodb_endpoint, name=f"embedder-{len(request.node.name)}") as empty:
         variables = {"EMBEDDER_WEIGHTS": str(weights), "EMBEDDER_BATCH_SIZE": "1"}
         cloud, outputs = deploy(plain, empty, variables)
+        enforcement = Enforcement.of(cloud, outputs)
+        cloud.gateway.allows = enforcement.allows
         package = plain.code_of("submitter.handler.handler")
         story = Story(cloud=cloud, folder=tmp_path, shard_size=SHARD_SIZE, say=said.append, package=package)
         outcome = story.tell(photographs, chaos_for(list(photographs), SHARD_SIZE))
-        yield Lived(cloud=cloud, outputs=outputs, outcome=outcome, said="\n".join(said))
+        yield Lived(
+            cloud=cloud,
+            outputs=outputs,
+            outcome=outcome,
+            said="\n".join(said),
+            enforcement=enforcement,
+            folder=tmp_path,
+            weights=weights,
+        )
 
 
-def test_a_deployed_stage_does_a_run(lived: Lived, plain: Assembly) -> None:
+def test_a_deployed_stage_does_a_run(lived: Lived, subtests: pytest.Subtests) -> None:
+    """With the policies of its roles enforced; then without one statement of the submitter's after the other."""
     outcome = lived.outcome
     assert outcome.problems == [], lived.said
+    assert lived.enforcement.denied == []
     assert (outcome.status["images"], outcome.status["failed"], outcome.status["missing"]) == (IMAGES, 2, 0)
     assert outcome.answer["run_uri"].startswith(f"s3://{lived.outputs['BucketName']}/manifests/")
     assert lived.cloud.table == lived.outputs["TableName"]
     _the_jobs_are_the_stacks_own(lived)
-    _nobody_did_what_is_not_allowed(lived, plain)
+    _each_statement_of_the_submitter_is_needed(lived, subtests)
 
 
 def _the_jobs_are_the_stacks_own(lived: Lived) -> None:
@@ -66,16 +86,50 @@ def _the_jobs_are_the_stacks_own(lived: Lived) -> None:
     assert second.ending.exit_code == 0
 
 
-def _nobody_did_what_is_not_allowed(lived: Lived, plain: Assembly) -> None:
-    """Every request that was really made, against the policies that would have stood in its way."""
-    workers = [
-        attempt.caller
-        for child in [*lived.outcome.children, *lived.outcome.retry_children]
-        for attempt in child.attempts
-    ]
-    for role, callers in {"Submitter": ["lambda"], "CpuWorkersJobWorker": workers}.items():
-        calls = [call for caller in callers for call in lived.cloud.calls_of(caller)]
-        assert calls
-        for call in calls:
-            for action, resource in required(call):
-                assert allows(plain, role, action, resource), f"{role} may not {action} on {resource}: {call}"
+def _each_statement_of_the_submitter_is_needed(lived: Lived, subtests: pytest.Subtests) -> None:
+    statements = lived.enforcement.statements["submitter"]
+    environment = lived.cloud.environment("lambda-without")
+    code, log = lived.folder / "lambda", lived.folder / "without.log"
+    with runtime_api.serving("submitter.handler.handler", code, environment, log) as function:
+        for number, statement in enumerate(statements):
+            actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+            ours = {each for each in actions if each.startswith(("s3:", "dynamodb:", "batch:"))}
+            if not ours:
+                continue  # writing its log, and mailing the outcome, which Lambda itself does
+            with subtests.test(" ".join(sorted(ours))):
+                lived.enforcement.without, lived.enforcement.denied = ("submitter", number), []
+                with pytest.raises(runtime_api.FunctionError, match="grant the permission"):
+                    function.invoke({"Paths": ["images"]})
+                assert {_action(call) for call in lived.enforcement.denied} <= ours
+    lived.enforcement.without = None
+
+
+def _action(call: Call) -> str:
+    names = {"ListObjectsV2": "ListBucket", "HeadBucket": "ListBucket"}
+    return f"{call.service}:{names.get(call.operation, call.operation)}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_each_statement_of_the_workers_is_needed(lived: Lived, cli: Cli, subtests: pytest.Subtests) -> None:
+    """A shard is worked on again, by a worker that lacks one statement."""
+    for number, statement in enumerate(lived.enforcement.statements["worker"]):
+        actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+        if actions == ["s3:ListBucket"]:
+            continue  # only makes S3 say 404 where it would say 403, which the simulated S3 always does
+        with subtests.test(" ".join(actions)):
+            lived.enforcement.without, lived.enforcement.denied = ("worker", number), []
+            env = {
+                **lived.cloud.environment("denied"),
+                "PYTHONPATH": str(ROOT),
+                "EMBEDDER_SOURCE": lived.outcome.answer["run_uri"],
+                "EMBEDDER_STORE": f"dynamodb://{lived.cloud.table}",
+                "EMBEDDER_WEIGHTS": str(lived.weights),
+                "EMBEDDER_RECOMPUTE": "true",
+                "AWS_BATCH_JOB_ARRAY_INDEX": "1",
+            }
+            result = cli("run", "--json", env=env)
+            assert result.returncode == 2, result.stderr
+            assert "Traceback" not in result.stderr
+            assert {f"{call.service}:{call.operation}" for call in lived.enforcement.denied} <= set(actions)
+            assert lived.enforcement.denied

@@ -11,6 +11,8 @@ SUBMITTER, WORKER = "Submitter", "CpuWorkersJobWorker"
 
 LAMBDAS_OWN = {"logs:CreateLogStream", "logs:PutLogEvents"}
 """What the Lambda service does in a function's name."""
+OUTCOME = {"sns:Publish"}
+"""The same once an asynchronous invocation is done."""
 POLLING = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 """The same for a queue in front of it."""
 ENCRYPTED = {"kms:Decrypt", "kms:GenerateDataKey"}
@@ -30,7 +32,7 @@ def test_the_source_is_read_right() -> None:
 
 
 def test_the_submitter_may_do_what_its_source_does_and_no_more(plain: Assembly) -> None:
-    assert allowed(plain, SUBMITTER) == needed("submitter.handler") | LAMBDAS_OWN
+    assert allowed(plain, SUBMITTER) == needed("submitter.handler") | LAMBDAS_OWN | OUTCOME
 
 
 @pytest.mark.parametrize("kind", ["Cpu", "Gpu"])
@@ -39,15 +41,16 @@ def test_a_worker_may_do_what_its_source_does_and_no_more(plain: Assembly, kind:
 
 
 def test_a_key_and_a_queue_add_what_they_need(full: Assembly) -> None:
-    assert allowed(full, SUBMITTER) == needed("submitter.handler") | LAMBDAS_OWN | POLLING | ENCRYPTED
+    assert allowed(full, SUBMITTER) == needed("submitter.handler") | LAMBDAS_OWN | OUTCOME | ENCRYPTED
+    assert allowed(full, "UploadSubmitter") == needed("submitter.handler") | LAMBDAS_OWN | POLLING | ENCRYPTED
     assert allowed(full, WORKER) == needed("embedder.commands.run") | ENCRYPTED
     keys = [each["Resource"] for each in full.statements(WORKER) if "kms:Decrypt" in each["Action"]]
     assert keys == [KEY]
 
 
-def test_the_watchman_may_only_look(stage: Assembly) -> None:
-    assert needed("infra.watcher.handler") == {"batch:ListJobs"}
-    assert allowed(stage, "Watchman") == needed("infra.watcher.handler") | LAMBDAS_OWN
+def test_the_job_monitor_may_only_look(stage: Assembly) -> None:
+    assert needed("infra.job_monitor.handler") == {"batch:ListJobs"}
+    assert allowed(stage, "JobMonitor") == needed("infra.job_monitor.handler") | LAMBDAS_OWN
 
 
 def resources(assembly: Assembly, role: str, action: str) -> set[str]:

@@ -13,9 +13,10 @@ import pytest
 
 from embedder.config import DEFAULT_MAX_PIXELS
 from embedder.decoding.decoder import PIXEL_BYTES
-from embedder.pipeline.stages import FILE_BYTES
+from embedder.system.memory import FILE_BYTES
 from infra.retry_rules import RETRY_STRATEGY
 from submitter.config import VARIABLES
+from tests.infra.policies import shown_arn
 from tests.infra.synthesis import KEY, PLAIN, ROOT, Assembly, run_app
 
 
@@ -38,7 +39,8 @@ def test_cdk_nag_was_asked_and_every_answer_has_its_reason(stage: Assembly) -> N
 def test_images_and_vectors_outlive_the_stack(stage: Assembly) -> None:
     for kind in ("AWS::S3::Bucket", "AWS::DynamoDB::Table"):
         (kept,) = stage.resources(kind).values()
-        assert (kept["DeletionPolicy"], kept["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        # What a failed first deployment created is deleted with it.
+        assert (kept["DeletionPolicy"], kept["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     table = stage.only("AWS::DynamoDB::Table")
     assert table["DeletionProtectionEnabled"]
     assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
@@ -70,7 +72,11 @@ def test_everything_is_encrypted(plain: Assembly, full: Assembly) -> None:
         data = template["LaunchTemplateData"]
         assert all(disk["Ebs"]["Encrypted"] for disk in data["BlockDeviceMappings"])
         assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
-    assert all(queue["SqsManagedSseEnabled"] for queue in full.properties("AWS::SQS::Queue"))
+        assert {disk["Ebs"]["KmsKeyId"] for disk in data["BlockDeviceMappings"]} == {KEY}
+    assert {each["KmsMasterKeyId"] for each in full.properties("AWS::SQS::Queue")} == {KEY}
+    assert {each["KmsKeyId"] for each in full.properties("AWS::Logs::LogGroup")} == {KEY}
+    assert full.only("AWS::SNS::Topic")["KmsMasterKeyId"] == KEY
+    assert not any("KmsKeyId" in each for each in plain.properties("AWS::Logs::LogGroup"))
 
 
 def test_logs_end_some_day(stage: Assembly) -> None:
@@ -79,19 +85,20 @@ def test_logs_end_some_day(stage: Assembly) -> None:
     assert all("LogGroup" in each["LoggingConfig"] for each in functions)
 
 
+def endpoints(assembly: Assembly) -> dict[str, dict[str, Any]]:
+    """The endpoints by the name of their service, such as `ecr.api`."""
+    named = {shown_arn(each["ServiceName"]): each for each in assembly.properties("AWS::EC2::VPCEndpoint")}
+    return {name.removeprefix("com.amazonaws.<AWS::Region>."): each for name, each in named.items()}
+
+
+AGENT = {"ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "ecr.dkr", "logs"}
+
+
 def test_nothing_comes_in_and_there_is_no_nat(stage: Assembly) -> None:
     assert not stage.resources("AWS::EC2::NatGateway")
     assert not stage.resources("AWS::EC2::InternetGateway")
     assert not any(each.get("MapPublicIpOnLaunch") for each in stage.properties("AWS::EC2::Subnet"))
-    gateways: set[str] = set()
-    interfaces: set[str] = set()
-    for endpoint in stage.properties("AWS::EC2::VPCEndpoint"):
-        name = endpoint["ServiceName"]
-        text = name if isinstance(name, str) else "".join(each for each in name["Fn::Join"][1] if isinstance(each, str))
-        (gateways if endpoint["VpcEndpointType"] == "Gateway" else interfaces).add(re.sub(r".*amazonaws\.", "", text))
-    assert {each.rpartition(".")[2] for each in gateways} == {"s3", "dynamodb"}
-    wanted = {"ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "ecr.dkr", "logs"}
-    assert {each.strip(".").removeprefix("com.") for each in interfaces} == wanted
+    assert {"s3", "dynamodb", *AGENT} <= set(endpoints(stage))
     assert not [each for each in stage.properties("AWS::EC2::SecurityGroup") if each.get("SecurityGroupIngress")]
     (ingress,) = stage.properties("AWS::EC2::SecurityGroupIngress")
     assert (ingress["FromPort"], ingress["ToPort"]) == (443, 443)
@@ -99,11 +106,34 @@ def test_nothing_comes_in_and_there_is_no_nat(stage: Assembly) -> None:
 
 
 def test_gateways_lead_to_this_stages_data_alone(stage: Assembly) -> None:
-    for endpoint in stage.properties("AWS::EC2::VPCEndpoint"):
-        if endpoint["VpcEndpointType"] == "Gateway":
-            for statement in endpoint["PolicyDocument"]["Statement"]:
-                assert statement["Resource"] != "*"
-                assert "*" not in (statement["Resource"] if isinstance(statement["Resource"], list) else [])
+    for name in ("s3", "dynamodb"):
+        gateway = endpoints(stage)[name]
+        assert gateway["VpcEndpointType"] == "Gateway"
+        assert len(gateway["RouteTableIds"]) == len(stage.resources("AWS::EC2::RouteTable")) > 1
+        for statement in gateway["PolicyDocument"]["Statement"]:
+            assert "*" not in statement["Resource"]
+
+
+def test_interface_endpoints_serve_this_account_alone(stage: Assembly) -> None:
+    """Where the service takes a policy, which ECS's agent and telemetry do not."""
+    found = {name: each for name, each in endpoints(stage).items() if each["VpcEndpointType"] == "Interface"}
+    for name in ("ecs", "ecr.api", "ecr.dkr", "logs"):
+        (statement,) = found[name]["PolicyDocument"]["Statement"]
+        assert statement["Condition"] == {"StringEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}}
+        assert all(each.startswith(name.split(".")[0]) for each in statement["Action"])
+    assert all(each["PrivateDnsEnabled"] for each in found.values())
+
+
+def test_endpoints_in_one_zone_and_a_shell_are_settings(plain: Assembly, full: Assembly) -> None:
+    assert set(endpoints(full)) - set(endpoints(plain)) == {"ssm", "ssmmessages", "ec2messages"}
+    assert {len(each["SubnetIds"]) for each in endpoints(plain).values() if "SubnetIds" in each} == {2}
+    assert {len(each["SubnetIds"]) for each in endpoints(full).values() if "SubnetIds" in each} == {1}
+    core = [
+        "AmazonSSMManagedInstanceCore" in json.dumps(each.get("ManagedPolicyArns", []))
+        for assembly in (plain, full)
+        for each in assembly.properties("AWS::IAM::Role")
+    ]
+    assert sum(core) == 2, "one for each kind of machine, where it is asked for"
 
 
 def test_spot_comes_first_and_on_demand_behind_it(stage: Assembly) -> None:
@@ -143,13 +173,47 @@ def test_an_update_lets_workers_end(stage: Assembly) -> None:
         assert environment["UpdatePolicy"] == {"TerminateJobsOnUpdate": False, "JobExecutionTimeoutMinutes": 180}
 
 
+def user_data(assembly: Assembly) -> set[str]:
+    return {
+        each["LaunchTemplateData"]["UserData"]["Fn::Base64"] for each in assembly.properties("AWS::EC2::LaunchTemplate")
+    }
+
+
 def test_a_worker_cannot_become_its_machine(stage: Assembly) -> None:
     """Batch's containers share the machine's network, where only the user tells them apart."""
-    for template in stage.properties("AWS::EC2::LaunchTemplate"):
-        script = template["LaunchTemplateData"]["UserData"]["Fn::Base64"]
-        (rule,) = [line for line in script.splitlines() if line.startswith("iptables ")]
-        assert "--destination 169.254.169.254 --match owner ! --uid-owner root --jump REJECT" in rule
+    (script,) = user_data(stage)
+    assert "--destination 169.254.169.254 --match owner ! --uid-owner root --jump REJECT" in script
     assert re.search(r"^USER 10001", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("failing", ["--insert", "--check", ""])
+def test_a_machine_without_the_rule_takes_no_workers(plain: Assembly, tmp_path: Path, failing: str) -> None:
+    """The script itself, with stand-ins for the machine's programs that write down how they were called."""
+    (script,) = user_data(plain)
+    body = script[script.index("#!/bin/bash") :].split("--==EMBEDDER==")[0]
+    (tmp_path / "ecs.config").touch()
+    for program in ("iptables", "systemctl", "shutdown"):
+        status = f'case "$*" in *{failing}*) exit 4;; esac' if program == "iptables" and failing else ""
+        stand_in = tmp_path / program
+        stand_in.write_text(f'#!/bin/bash\necho {program} "$@" >> {tmp_path}/called\n{status}\n')
+        stand_in.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    subprocess.run(["bash", "-c", body.replace("/etc/ecs/", f"{tmp_path}/")], env=path, check=True)
+    called = (tmp_path / "called").read_text().splitlines()
+    assert (tmp_path / "ecs.config").read_text() == "ECS_ENABLE_SPOT_INSTANCE_DRAINING=true\n"
+    stopped = ["systemctl mask --now ecs", "shutdown --poweroff now"]
+    assert [each for each in called if not each.startswith("iptables")] == (stopped if failing else [])
+
+
+def test_a_job_that_can_never_start_is_ended(stage: Assembly) -> None:
+    for queue in stage.properties("AWS::Batch::JobQueue"):
+        actions = {each["Reason"]: each for each in queue["JobStateTimeLimitActions"]}
+        assert set(actions) == {
+            "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE",
+            "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT",
+        }, "a want of capacity passes"
+        for each in actions.values():
+            assert (each["Action"], each["State"], each["MaxTimeSeconds"]) == ("CANCEL", "RUNNABLE", 1800)
 
 
 def variables(definition: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +251,7 @@ def requirements(definition: dict[str, Any]) -> dict[str, int]:
 
 
 def test_workers_fill_their_machines(plain: Assembly) -> None:
-    """m6i.xlarge and g4dn.xlarge have 4 vCPUs and 16 GiB, of which ECS keeps some 300 MiB and more."""
+    """m7i.xlarge and g4dn.xlarge have 4 vCPUs and 16 GiB, of which ECS keeps some 300 MiB and more."""
     wanted = {"Cpu": {"VCPU": 2, "MEMORY": 7000}, "Gpu": {"VCPU": 4, "MEMORY": 14000, "GPU": 1}}
     for name, definition in plain.resources("AWS::Batch::JobDefinition").items():
         needs = requirements(definition["Properties"])
@@ -196,7 +260,7 @@ def test_workers_fill_their_machines(plain: Assembly) -> None:
     for name, environment in plain.resources("AWS::Batch::ComputeEnvironment").items():
         if name.startswith("Cpu"):
             families = {each[0] for each in environment["Properties"]["ComputeResources"]["InstanceTypes"]}
-            assert families == {"m"}, "EC2's families with 4 GiB for each vCPU"
+            assert families == {"m", "r"}, "EC2's families with 4 GiB and more for each vCPU"
 
 
 def test_a_worker_has_room_for_the_largest_image(plain: Assembly) -> None:
@@ -227,6 +291,19 @@ def test_the_submitter_is_the_folder_as_it_stands(plain: Assembly) -> None:
     assert set(function["Environment"]["Variables"]) == set(VARIABLES.values())
 
 
+def test_the_outcome_of_an_asynchronous_submission_is_mailed(stage: Assembly) -> None:
+    (topic,) = stage.resources("AWS::SNS::Topic")
+    outcome = stage.only("AWS::Lambda::EventInvokeConfig")
+    assert outcome["DestinationConfig"] == {
+        "OnSuccess": {"Destination": {"Ref": topic}},
+        "OnFailure": {"Destination": {"Ref": topic}},
+    }
+
+
+def test_a_new_table_is_warm_enough(plain: Assembly) -> None:
+    assert plain.only("AWS::DynamoDB::Table")["WarmThroughput"] == {"WriteUnitsPerSecond": 12000}
+
+
 def test_triggers_are_there_when_they_are_chosen(plain: Assembly, full: Assembly) -> None:
     for kind in ("AWS::Lambda::Url", "AWS::SQS::Queue", "AWS::Lambda::EventSourceMapping"):
         assert not plain.resources(kind)
@@ -234,7 +311,10 @@ def test_triggers_are_there_when_they_are_chosen(plain: Assembly, full: Assembly
     mapping = full.only("AWS::Lambda::EventSourceMapping")
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     (uploads,) = [each for each in full.properties("AWS::SQS::Queue") if "RedrivePolicy" in each]
-    assert uploads["VisibilityTimeout"] >= 6 * 900
+    assert uploads["VisibilityTimeout"] == 6 * 60 + 300, "a failed batch is tried again after eleven minutes"
+    assert uploads["RedrivePolicy"]["maxReceiveCount"] == 3
+    reader = full.template["Resources"][mapping["FunctionName"]["Ref"]]["Properties"]
+    assert (reader["Handler"], reader["Timeout"]) == ("submitter.handler.handler", 60)
     (told,) = full.only("AWS::S3::Bucket")["NotificationConfiguration"]["QueueConfigurations"]
     assert told["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": "images/"}]
     inputs = [target.get("Input") for rule in full.properties("AWS::Events::Rule") for target in rule["Targets"]]
@@ -273,18 +353,34 @@ def test_anomalies_are_watched(plain: Assembly) -> None:
     assert all("ANOMALY_DETECTION_BAND" in each[0] for each in found.values())
 
 
-def test_every_stage_is_tagged(stage: Assembly) -> None:
-    tags = {each["Key"] for each in stage.only("AWS::DynamoDB::Table")["Tags"]}
-    assert tags >= {"devops-guru-embedder", "embedder-stage"}
+def test_what_tags_would_replace_has_none(plain: Assembly, full: Assembly) -> None:
+    """CloudFormation replaces Batch's resources when their tags change, and running jobs end."""
+    assert {each["Key"] for each in full.only("AWS::DynamoDB::Table")["Tags"]} == {
+        "devops-guru-embedder",
+        "embedder-stage",
+        "team",
+    }
+    for assembly in (plain, full):
+        for kind in ("JobQueue", "ComputeEnvironment", "JobDefinition"):
+            assert not any("Tags" in each for each in assembly.properties(f"AWS::Batch::{kind}"))
+    for environment in full.properties("AWS::Batch::ComputeEnvironment"):
+        tags = environment["ComputeResources"]["Tags"]
+        assert (tags["team"], tags["embedder-stage"]) == ("search", "full"), "of the machines, which cost"
+
+
+def test_the_cdks_own_context_is_used(full: Assembly) -> None:
+    boundaries = {shown_arn(each["PermissionsBoundary"]) for each in full.properties("AWS::IAM::Role")}
+    assert boundaries == {"arn:<AWS::Partition>:iam::<AWS::AccountId>:policy/boundary"}
 
 
 def test_images_are_built_with_the_model_that_the_workers_run(tmp_path: Path) -> None:
-    done = run_app("-c", "stage=prod", "-c", "options=model=convnext_tiny", "-o", str(tmp_path / "out"))
+    chosen = ("-c", "workers=cpu,gpu", "-c", "options=model=convnext_tiny", "-c", "cpu_instances=m7g.xlarge")
+    done = run_app("-c", "stage=prod", *chosen, "-c", "warm_throughput=12000", "-o", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     built = json.loads((tmp_path / "out" / "embedder-prod.assets.json").read_text())["dockerImages"].values()
-    found = [each["source"]["dockerBuildArgs"] for each in built]
-    model = {"MODEL": "convnext_tiny"}
-    assert sorted(found, key=len) == [model, model | {"TORCH_INDEX": ""}]
+    found = {each["source"]["platform"]: each["source"]["dockerBuildArgs"] for each in built}
+    common = {"MODEL": "convnext_tiny", "BASE": "public.ecr.aws/docker/library/python:3.11-slim-bookworm"}
+    assert found == {"linux/arm64": common, "linux/amd64": common | {"TORCH_INDEX": ""}}
 
 
 @pytest.mark.slow
@@ -323,10 +419,39 @@ def test_a_pipeline_delivers_stages_to_their_accounts(tmp_path: Path) -> None:
 def test_cheap_and_given_things_are_synthesized_too(tmp_path: Path) -> None:
     """Public subnets, and a bucket and table that exist."""
     image, out = f"cpu_image={PLAIN['cpu_image']}", str(tmp_path / "out")
-    done = run_app("-c", "stage=dev", "-c", image, "-c", "bucket=my-images", "-c", "table=vectors", "-o", out)
+    zones = "zones=us-east-1b,us-east-1d,us-east-1f"
+    given = ("-c", "bucket=my-images", "-c", "table=vectors", "-c", zones)
+    done = run_app("-c", "stage=dev", "-c", image, *given, "-o", out)
     assert done.returncode == 0, done.stderr
     made = Assembly(folder=tmp_path / "out")
     assert not made.resources("AWS::S3::Bucket")
     assert not made.resources("AWS::DynamoDB::Table")
     assert len(made.resources("AWS::EC2::VPCEndpoint")) == 2, "gateways cost nothing"
+    found = [each["AvailabilityZone"] for each in made.properties("AWS::EC2::Subnet")]
+    assert found == ["us-east-1b", "us-east-1d", "us-east-1f"]
     assert made.template["Outputs"]["BucketName"]["Value"] == "my-images"
+
+
+def test_a_platform_teams_network_is_used(tmp_path: Path) -> None:
+    """An existing VPC and subnets, with the endpoints that they lack, and nothing else made in it."""
+    chosen = {
+        **PLAIN,
+        "stage": "given",
+        "workers": "cpu",
+        "vpc": "vpc-0a",
+        "subnets": "subnet-0a,subnet-0b",
+        "endpoints": "dynamodb,logs",
+        "route_tables": "rtb-0a",
+    }
+    out = tmp_path / "out"
+    done = run_app("-o", str(out), *(word for each in chosen.items() for word in ("-c", "=".join(each))))
+    assert done.returncode == 0, done.stderr
+    made = Assembly(folder=out)
+    for kind in ("VPC", "Subnet", "RouteTable", "FlowLog"):
+        assert not made.resources(f"AWS::EC2::{kind}")
+    found = endpoints(made)
+    assert set(found) == {"dynamodb", "logs"}
+    assert (found["dynamodb"]["RouteTableIds"], found["dynamodb"]["VpcId"]) == (["rtb-0a"], "vpc-0a")
+    assert found["logs"]["SubnetIds"] == ["subnet-0a", "subnet-0b"]
+    for environment in made.properties("AWS::Batch::ComputeEnvironment"):
+        assert environment["ComputeResources"]["Subnets"] == ["subnet-0a", "subnet-0b"]

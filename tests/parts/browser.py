@@ -67,3 +67,25 @@ def look(driver: Chrome, page: Path, size: tuple[int, int] = DESKTOP, *, dark: b
 def logged(driver: Chrome) -> list[Any]:
     """What the browser has complained about since it was last asked: errors, and what the page's policy forbade."""
     return list(driver.get_log("browser"))  # type: ignore[no-untyped-call]
+
+
+AXE = Path(__file__).parents[2] / ".venv" / "parts" / "axe-core" / "axe.min.js"
+
+CHECK = """
+const done = arguments[0];
+axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => done(
+  violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html}: ${failureSummary}`))));
+"""
+
+
+def inaccessible(driver: Chrome) -> list[str]:
+    """Say what of a page axe-core finds that keeps people with a disability from using it."""
+    if not AXE.exists():
+        missing("axe-core is not installed: scripts/setup --parts browser")
+    driver.execute_script(AXE.read_text(encoding="utf-8"))
+    return list(driver.execute_async_script(CHECK))
+
+
+def downloading(driver: Chrome, folder: Path) -> None:
+    """Let what a page saves go into a folder."""
+    driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})

@@ -7,6 +7,7 @@ import json
 import random
 import re
 import socket
+import ssl
 import struct
 import threading
 import zlib
@@ -29,6 +30,10 @@ class Request:
         """`GET /bucket/key` of S3, `BatchWriteItem` of DynamoDB."""
         target = re.search(rb"^x-amz-target:\s*\S+\.(\w+)\s*$", self.head, re.IGNORECASE | re.MULTILINE)
         return (target[1] if target else self.head.split(b"\r\n", 1)[0].rpartition(b" ")[0]).decode()
+
+    @property
+    def by_boto3(self) -> bool:
+        return b"\r\namz-sdk-invocation-id:" in self.head.lower()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +108,12 @@ def at_first(times: int, fault: Fault, *, only: str = "") -> Choice:
     return lambda request: next(left, None) if re.search(only, request.what) else None
 
 
+def after(times: int, fault: Fault, *, only: str = "") -> Choice:
+    """No fault for so many of these requests, and then the same for all."""
+    left = iter([None] * times)
+    return lambda request: next(left, fault) if re.search(only, request.what) else None
+
+
 def sometimes(seed: int, chances: Mapping[Fault, float], *, only: str = "") -> Choice:
     """Each fault with its probability, by chance; the same chances for the same seed."""
     chance = random.Random(seed)
@@ -123,6 +134,8 @@ class FaultProxy:
     endpoint: str = ""
     passed: Counter[str] = field(default_factory=Counter)
     """How often a request has reached the server, by `what`."""
+    past_boto3: int = 0
+    """How many of these were made without boto3."""
     spoilt: Counter[str] = field(default_factory=Counter)
     """How often there was a fault, likewise."""
 
@@ -137,6 +150,7 @@ class FaultProxy:
             while request := await _read(reader):
                 fault = self.choose(request) or Fault()
                 (self.passed if fault == Fault() else self.spoilt)[request.what] += 1
+                self.past_boto3 += fault == Fault() and not request.by_boto3
                 await asyncio.sleep(self.latency + fault.delay)
                 if fault.hang:
                     tasks[0].cancel()  # not even that the server hangs up is heard
@@ -195,12 +209,15 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
 
 
 @contextmanager
-def before(endpoint: str, *, latency: float = 0.0) -> Iterator[FaultProxy]:
-    """A proxy that stands before an endpoint, on a thread of its own; `.endpoint` is the one to use instead."""
+def before(endpoint: str, *, latency: float = 0.0, tls: ssl.SSLContext | None = None) -> Iterator[FaultProxy]:
+    """A proxy that stands before an endpoint, on a thread of its own; `.endpoint` is the one to use instead.
+
+    With `tls` it is `https://localhost:…`.
+    """
     proxy = FaultProxy(behind=endpoint, latency=latency)
     loop = asyncio.new_event_loop()
-    front = loop.run_until_complete(asyncio.start_server(proxy.serve, "127.0.0.1", 0, backlog=500))
-    proxy.endpoint = f"http://127.0.0.1:{front.sockets[0].getsockname()[1]}"
+    front = loop.run_until_complete(asyncio.start_server(proxy.serve, "127.0.0.1", 0, backlog=500, ssl=tls))
+    proxy.endpoint = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{front.sockets[0].getsockname()[1]}"
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:

@@ -60,17 +60,8 @@ OUTAGES = [*SHORT, *(pytest.param(*each, marks=pytest.mark.slow) for each in LON
 
 @pytest.mark.parametrize(("of", "kind", "seconds"), OUTAGES)
 def test_an_outage_is_outlasted(network: Network, of: str, kind: str, seconds: int) -> None:
-    outlast(network, of, kind, seconds, fetchers=0)
-
-
-@pytest.mark.parametrize("seconds", [3, pytest.param(30, marks=pytest.mark.slow)])
-def test_an_outage_is_outlasted_by_processes_that_fetch(network: Network, seconds: int) -> None:
-    outlast(network, "s3", "reset", seconds, fetchers=2)
-
-
-def outlast(network: Network, of: str, kind: str, seconds: int, *, fetchers: int) -> None:
     world = network.world
-    process = world.start(env={"WORKER_PACE": "0.02", "WORKER_FETCHERS": str(fetchers)})
+    process = world.start(env={"WORKER_PACE": "0.02"})
     world.wait_until(lambda: world.encoded() >= 20, process)
     with network.outage(of, kind):
         time.sleep(seconds)
@@ -81,23 +72,16 @@ def outlast(network: Network, of: str, kind: str, seconds: int, *, fetchers: int
     assert network.proxies[of].spoilt.total() > 0
     assert world.encoded() == COUNT, "a picture was encoded twice"
     assert network.reads() == [1] * COUNT, "an object was read twice"
-    assert world.fetched() == (COUNT if fetchers else 0)
-    assert "is lost" not in found.stderr
+    assert network.proxies["s3"].past_boto3 > COUNT // 2
 
 
 @pytest.mark.parametrize(
-    ("of", "kind", "fetchers"),
-    [
-        *(("s3", "reset", 0), ("s3", "reset", 2), ("dynamodb", "throttled", 0)),
-        *(pytest.param("s3", "black hole", fetchers, marks=pytest.mark.slow) for fetchers in (0, 2)),
-    ],
+    ("of", "kind"),
+    [("s3", "reset"), ("dynamodb", "throttled"), pytest.param("s3", "black hole", marks=pytest.mark.slow)],
 )
-def test_an_outage_without_end_ends_the_run_with_all_that_was_finished(
-    network: Network, of: str, kind: str, fetchers: int
-) -> None:
+def test_an_outage_without_end_ends_the_run_with_all_that_was_finished(network: Network, of: str, kind: str) -> None:
     world = network.world
-    patience = {"WORKER_PATIENCE": "2", "WORKER_FETCHERS": str(fetchers)}
-    process = world.start(env={"WORKER_PACE": "0.02", **patience})
+    process = world.start(env={"WORKER_PACE": "0.02", "WORKER_PATIENCE": "2"})
     world.wait_until(lambda: world.encoded() >= 20, process)
     began = time.monotonic()
     with network.outage(of, kind):
@@ -112,8 +96,6 @@ def test_an_outage_without_end_ends_the_run_with_all_that_was_finished(
     assert len(world.vectors()) == report["embedded"]
     if of == "s3":
         assert world.encoded() == report["embedded"], "what had been read was finished"
-    assert (world.fetched() > 0) == (fetchers > 0)
-    assert "is lost" not in found.stderr
     again = world.run()
     assert (again.returncode, again.report["skipped"]) == (0, report["embedded"])
     assert len(world.vectors()) == COUNT

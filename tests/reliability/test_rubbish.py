@@ -328,7 +328,13 @@ def test_the_same_neighbours_whoever_is_in_the_batch(weights: Path, tmp_path: Pa
     put(tmp_path / "mixed", *(f"{number:02d}.jpg" for number in range(12)))
     for number in range(12):
         (tmp_path / "mixed" / f"{number:02d}-bad.jpg").write_bytes(jpeg(number)[: 100 + 40 * number])
-    options: dict[str, Any] = {"weights": weights, "device": "cpu", "engine": "torch", "batch_size": 1}
+    options: dict[str, Any] = {
+        "weights": weights,
+        "device": "cpu",
+        "engine": "torch",
+        "precision": "full",
+        "batch_size": 1,
+    }
     assert embed(tmp_path / "clean", tmp_path / "clean.db", **options).failed == 0
     assert embed(tmp_path / "mixed", tmp_path / "mixed.db", **options).failed == 12
     ids, vectors = read(str(tmp_path / "clean.db"))

@@ -64,7 +64,7 @@ def test_soak(tmp_path: Path, s3_moto: S3, dynamodb: DynamoDB, count: int) -> No
         world = cloud_world(tmp_path, s3_moto, dynamodb, pictures, s3=s3.endpoint, dynamodb=table.endpoint)
         s3.choose = sometimes(1, S3_FAULTS, only=r"GET /[^?]+\.jpg|list-type")
         table.choose = sometimes(2, DYNAMODB_FAULTS, only="^Batch")
-        process = world.start(env={"WORKER_FETCHERS": "2"})
+        process = world.start()
         usage = Usage(process)
         watching = usage.watch()
         found = ended(process, timeout=2800)
@@ -75,8 +75,7 @@ def test_soak(tmp_path: Path, s3_moto: S3, dynamodb: DynamoDB, count: int) -> No
     faults += f", {spoilt['DynamoDB']} of {spoilt['DynamoDB'] + table.passed.total()} to DynamoDB"
     print(f"{count} images in {report['seconds']} s; {faults}")
     assert found.returncode == 0, found.stderr
-    assert world.fetched() > 0.9 * count
-    assert "is lost" not in found.stderr
+    assert s3.past_boto3 > 0.7 * count
     assert balanced(report)
     assert (report["images"], report["failed"]) == (count, -(-count // BAD_EVERY))
     assert all(cause.startswith("decode: ") for cause in report["failures_by_cause"])

@@ -67,10 +67,6 @@ class World:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return sum(int(line.split()[1]) for line in lines if line.startswith("encode"))
 
-    def fetched(self) -> int:
-        """How many objects all workers together have had from processes that fetch."""
-        return self.log.read_text().splitlines().count("fetch") if self.log.exists() else 0
-
     def wait_until(self, reached: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         """Wait for something that a worker brings about; return as well when it has ended."""
         deadline = time.monotonic() + 90

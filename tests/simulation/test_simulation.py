@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from scripts.simulation import logbook, runtime_api
-from scripts.simulation.batch import Attempt
+from scripts.simulation.attempts import Attempt
+from scripts.simulation.batch import NOT_PULLED
 from scripts.simulation.books import problems
 from scripts.simulation.cloud import ROOT, Cloud, open_cloud
 from scripts.simulation.story import Chaos, Outcome, Story, chaos_for
@@ -147,7 +148,17 @@ def the_reclaimed_worker_died_midway_and_the_next_one_went_on(told: Told, _cli: 
 def others_needed_one_attempt(told: Told, _cli: Cli) -> None:
     for number, child in enumerate(told.outcome.children):
         assert child.succeeded
-        assert len(child.attempts) == (2 if number == told.chaos.reclaimed else 1)
+        assert len(child.attempts) == (2 if number in (told.chaos.reclaimed, told.chaos.unpulled) else 1)
+
+
+@part
+def an_image_that_could_not_be_pulled_is_pulled_again(told: Told, _cli: Cli) -> None:
+    assert told.chaos.unpulled is not None
+    first, second = told.outcome.children[told.chaos.unpulled].attempts
+    assert first.ending == NOT_PULLED
+    assert attempt_calls(told, first) == []
+    assert second.ending.exit_code == 0
+    assert "CannotPullContainerError" in told.said
 
 
 @part
@@ -193,6 +204,8 @@ def the_log_alone_balances_too(told: Told, _cli: Cli) -> None:
 def each_worker_reads_only_its_own_shard(told: Told, _cli: Cli) -> None:
     for number, child in enumerate(told.outcome.children):
         for attempt in child.attempts:
+            if attempt.ending == NOT_PULLED:
+                continue
             keys = {call.key for call in attempt_calls(told, attempt) if call.operation == "GetObject"}
             shards = {key for key in keys if "/shards/" in key}
             assert shards == {told.run.shard_key(number)}
@@ -273,7 +286,10 @@ def a_mistake_in_the_event_is_the_answer_of_the_lambda(told: Told, cli: Cli) -> 
     code = told.folder / "lambda"
     environment = told.cloud.environment("mistaken")
     with runtime_api.serving("submitter.handler.handler", code, environment, cli.folder / "log") as function:
-        for event, said in (({"Path": ["images"]}, "perhaps Paths"), ({"Paths": ["nowhere"]}, "no image was found")):
+        for event, said in (
+            ({"Path": ["images"]}, "did you mean Paths"),
+            ({"Paths": ["nowhere"]}, "no image was found"),
+        ):
             with pytest.raises(runtime_api.FunctionError, match=said):
                 function.invoke(event)
         planned = function.invoke({"Paths": ["images"], "DryRun": True})
@@ -301,9 +317,9 @@ def a_vector_too_many_or_too_few_is_seen(told: Told, _cli: Cli) -> None:
     told.cloud.dynamodb.delete_item(TableName=told.cloud.name, Key=key)
     assert any("has no vector of it" in each for each in problems(told.cloud, uri))
     for changes, said in (
-        ({"ImageId": {"S": told.chaos.vanishes}}, "failed, and the table has a vector"),
-        ({"Vector": {"B": bytes(2048)}}, "not 512 proper numbers"),
-        ({"Source": {"S": "s3://elsewhere/1.jpg"}}, "says that it comes from"),
+        ({"ImageId": {"S": told.chaos.vanishes}}, "failed, but the table has a vector"),
+        ({"Vector": {"B": bytes(2048)}}, "not 512 finite numbers"),
+        ({"Source": {"S": "s3://elsewhere/1.jpg"}}, "names as its source"),
         ({"Fingerprint": {"S": "another"}}, "several models"),
     ):
         told.cloud.dynamodb.put_item(TableName=told.cloud.name, Item={**item, **changes})
@@ -335,8 +351,8 @@ def test_the_whole_cloud(told: Told, cli: Cli, subtests: pytest.Subtests) -> Non
 def test_chaos_hits_three_places() -> None:
     keys = [f"images/{number}.jpg" for number in range(8)]
     found = chaos_for(keys, 3)
-    assert found == Chaos(corrupt="images/0.jpg", vanishes="images/7.jpg", reclaimed=1)
-    assert chaos_for(keys, 100) == replace(found, reclaimed=0)
+    assert found == Chaos(corrupt="images/0.jpg", vanishes="images/7.jpg", reclaimed=1, unpulled=0)
+    assert chaos_for(keys, 100) == replace(found, reclaimed=0, unpulled=None)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """A small AWS account in moto's server."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +10,7 @@ from typing import Any
 import boto3
 
 from submitter.clients import Services
-from submitter.config import Settings
+from submitter.config import Targets
 from submitter.manifest import Entry, Run, RunLocation, parse_entries
 
 
@@ -16,13 +18,13 @@ from submitter.manifest import Entry, Run, RunLocation, parse_entries
 class Cloud:
     """Everything a submission needs, by real clients."""
 
-    settings: Settings
+    targets: Targets
     services: Services
 
     def put(self, *keys: str, body: bytes = b"picture", storage_class: str = "STANDARD") -> None:
         for key in keys:
             self.services.s3.put_object(
-                Bucket=self.settings.bucket,
+                Bucket=self.targets.bucket,
                 Key=key,
                 Body=body,
                 StorageClass=storage_class,  # type: ignore[arg-type]
@@ -32,10 +34,10 @@ class Cloud:
         self.put(key, body=json.dumps(value).encode())
 
     def get(self, key: str) -> bytes:
-        return self.services.s3.get_object(Bucket=self.settings.bucket, Key=key)["Body"].read()
+        return self.services.s3.get_object(Bucket=self.targets.bucket, Key=key)["Body"].read()
 
     def keys(self, prefix: str = "") -> list[str]:
-        pages = self.services.s3.get_paginator("list_objects_v2").paginate(Bucket=self.settings.bucket, Prefix=prefix)
+        pages = self.services.s3.get_paginator("list_objects_v2").paginate(Bucket=self.targets.bucket, Prefix=prefix)
         return [each["Key"] for page in pages for each in page.get("Contents", [])]
 
     def run(self, uri: str) -> Run:
@@ -50,7 +52,7 @@ class Cloud:
     def jobs(self) -> list[Any]:
         """Every job of the queue, as Batch describes it."""
         listed = self.services.batch.list_jobs(
-            jobQueue=self.settings.queue, filters=[{"name": "JOB_NAME", "values": ["*"]}]
+            jobQueue=self.targets.queue, filters=[{"name": "JOB_NAME", "values": ["*"]}]
         )["jobSummaryList"]
         ids = [job["jobId"] for job in listed if ":" not in job["jobId"]]
         return list(self.services.batch.describe_jobs(jobs=ids)["jobs"]) if ids else []
@@ -78,7 +80,7 @@ class Cloud:
     def store(self, image_id: str, etag: str, fingerprint: str = "resnet18/abc/pre1/float32") -> None:
         """What a worker writes for an image."""
         self.services.dynamodb.put_item(
-            TableName=self.settings.table,
+            TableName=self.targets.table,
             Item={"ImageId": {"S": image_id}, "ETag": {"S": etag}, "Fingerprint": {"S": fingerprint}},
         )
 
@@ -123,5 +125,5 @@ def make_cloud(account: Account, name: str) -> Cloud:
         type="container",
         containerProperties={"image": "embedder", "command": ["run"], "vcpus": 1, "memory": 512},
     )
-    settings = Settings(bucket=name, table=name, queue=name, definition=name)
-    return Cloud(settings=settings, services=services)
+    targets = Targets(bucket=name, table=name, queue=name, definition=name)
+    return Cloud(targets=targets, services=services)

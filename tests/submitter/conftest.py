@@ -1,5 +1,7 @@
 """S3, Batch and DynamoDB for the submitter: moto's server, and a fake on the wire for what moto cannot do."""
 
+from __future__ import annotations
+
 import json
 import urllib.request
 import uuid
@@ -8,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from moto.server import ThreadedMotoServer
 
-from submitter.config import VARIABLES, Settings
+from submitter.config import VARIABLES, Targets
 from tests.submitter.cloud import Account, Cloud, make_account, make_cloud
 from tests.submitter.fake_aws import FakeAws
 
@@ -59,7 +61,7 @@ def submitter_cloud(
     submitter_environment.setenv("AWS_ENDPOINT_URL", submitter_endpoint)
     cloud = make_cloud(submitter_account, f"t{uuid.uuid4().hex[:12]}")
     for name, variable in VARIABLES.items():
-        submitter_environment.setenv(variable, getattr(cloud.settings, name))
+        submitter_environment.setenv(variable, getattr(cloud.targets, name))
     return cloud
 
 
@@ -71,5 +73,5 @@ def submitter_fake(submitter_environment: pytest.MonkeyPatch) -> FakeAws:
 
 
 @pytest.fixture
-def submitter_settings() -> Settings:
-    return Settings(bucket="pictures", table="vectors", queue="queue", definition="embedder")
+def submitter_targets() -> Targets:
+    return Targets(bucket="pictures", table="vectors", queue="queue", definition="embedder")

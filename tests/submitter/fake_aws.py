@@ -4,10 +4,12 @@ For what moto's server cannot do: keys with newlines, a million of them, arrays 
 submissions that overlap, and a death at any request.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
@@ -77,13 +79,15 @@ class FakeAws:
             return getattr(self, f"_{operation.lower()}")(request)
 
     def _listobjectsv2(self, request: Any) -> Answer:
-        query = parse_qs(urlsplit(request.url).query)
-        prefix, after = (
-            query.get("prefix", [""])[0],
-            bytes.fromhex(query.get("continuation-token", [""])[0]).decode(),
-        )
+        prefix, after, size = listing_place(request.url)
         keys = sorted(key for key in self.objects if key.startswith(prefix) and key > after)
-        return Answer(page_xml([(key, self.objects[key]) for key in keys[:PAGE]], more=len(keys) > PAGE))
+        return Answer(page_xml([(key, self.objects[key]) for key in keys[:size]], more=len(keys) > size))
+
+    def _headbucket(self, _request: Any) -> Answer:
+        return Answer(headers={"x-amz-bucket-region": "us-east-1"})
+
+    def _describetable(self, _request: Any) -> Answer:
+        return _json({"Table": {"TableName": "vectors"}})
 
     def _getobject(self, request: Any) -> Answer:
         body = self.objects.get(_key(request))
@@ -134,6 +138,7 @@ class Wire:
             self.services.pages,
             self.services.batch,
             self.services.submitting,
+            self.services.dynamodb,
         ):
             client.meta.events.register("before-send", self._respond)  # type: ignore[arg-type]
 
@@ -158,16 +163,33 @@ def _json(value: object) -> Answer:
     return Answer(json.dumps(value).encode(), headers={"content-type": "application/json"})
 
 
+def listing_place(url: str) -> tuple[str, str, int]:
+    """Return the prefix of a request for a page, the key after which the page begins, and the most keys in it."""
+    query = parse_qs(urlsplit(url).query)
+    token = bytes.fromhex(query.get("continuation-token", [""])[0]).decode()
+    after = token or query.get("start-after", [""])[0]
+    return query.get("prefix", [""])[0], after, int(query.get("max-keys", [str(PAGE)])[0])
+
+
 def page_xml(objects: list[tuple[str, bytes]], *, more: bool) -> bytes:
     """A page of ListObjectsV2 as S3 writes it, its keys encoded."""
-    contents = "".join(
+    return wrapped((entry_xml(key, body) for key, body in objects), token=objects[-1][0] if more else None)
+
+
+def entry_xml(key: str, body: bytes) -> str:
+    """An object of a page."""
+    return (
         f"<Contents><Key>{quote_plus(key, safe='/')}</Key>"
         "<LastModified>2026-01-01T00:00:00.000Z</LastModified>"
         f"<ETag>&quot;{hashlib.md5(body).hexdigest()}&quot;</ETag><ChecksumAlgorithm>CRC32</ChecksumAlgorithm>"
         f"<Size>{len(body)}</Size><StorageClass>STANDARD</StorageClass></Contents>"
-        for key, body in objects
     )
-    token = f"<NextContinuationToken>{objects[-1][0].encode().hex()}</NextContinuationToken>" if more else ""
+
+
+def wrapped(entries: Iterable[str], *, token: str | None) -> bytes:
+    """A page of entries; `token` is the last key of one that is not the last."""
+    contents, more = "".join(entries), token is not None
+    token = f"<NextContinuationToken>{token.encode().hex()}</NextContinuationToken>" if token is not None else ""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>'
         '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'

@@ -1,5 +1,7 @@
 """Events in the shapes that AWS documents, cut down to what they have in common with real ones."""
 
+from __future__ import annotations
+
 import base64
 import json
 from typing import Any

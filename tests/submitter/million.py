@@ -3,24 +3,30 @@
 python -m tests.submitter.million 1000000
 """
 
+from __future__ import annotations
+
 import json
 import os
 import resource
 import sys
 import time
+from bisect import bisect_right
 from collections import Counter
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-from submitter.config import Settings
+from submitter.config import Targets
 from submitter.deadline import Deadline
-from submitter.order import order_for
+from submitter.new_run import new_run_for
 from submitter.request import Request
 from submitter.submit import submit
-from tests.submitter.fake_aws import BUCKET, PAGE, Answer, FakeAws, page_xml
+from tests.submitter.fake_aws import BUCKET, Answer, FakeAws, listing_place, page_xml
 
 _CONTENT = b"picture"
+
+
+def _key(number: int) -> str:
+    return f"images/{number // 1000:06d}/{number:012d}.jpg"
 
 
 class EndlessFake(FakeAws):
@@ -38,10 +44,10 @@ class EndlessFake(FakeAws):
 
     def _listobjectsv2(self, request: Any) -> Answer:
         began = time.thread_time()
-        token = parse_qs(urlsplit(request.url).query).get("continuation-token")
-        first = int(bytes.fromhex(token[0]).decode().rsplit("/", 1)[1].split(".")[0]) + 1 if token else 0
-        last = min(first + PAGE, self.count)
-        keys = [(f"images/{n // 1000:06d}/{n:012d}.jpg", _CONTENT) for n in range(first, last)]
+        _, after, size = listing_place(request.url)
+        first = bisect_right(range(self.count), after, key=_key)
+        last = min(first + size, self.count)
+        keys = [(_key(n), _CONTENT) for n in range(first, last)]
         answer = Answer(page_xml(keys, more=last < self.count))
         self.made_up_seconds += time.thread_time() - began
         return answer
@@ -73,10 +79,12 @@ def main(count: int) -> dict[str, Any]:
     os.environ.update(environment)
     fake = EndlessFake(count)
     services = fake.connect()
-    settings = Settings(bucket=BUCKET, table="vectors", queue="queue", definition="embedder")
+    targets = Targets(bucket=BUCKET, table="vectors", queue="queue", definition="embedder")
     began, cpu = time.perf_counter(), time.process_time()
-    order = order_for(Request(folders=("images/",)), "million", bucket=BUCKET, services=services, deadline=Deadline())
-    submission = submit(order, settings, services)
+    new_run = new_run_for(
+        Request(folders=("images/",)), "million", bucket=BUCKET, services=services, deadline=Deadline()
+    )
+    submission = submit(new_run, targets, services)
     return {
         "images": submission.run.images,
         "shards": submission.run.shards,

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import json
 from pathlib import Path
 
@@ -6,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from submitter.cost import Rates, estimate, read_rates, write_units
+from submitter.dry_run import dry_run
 from submitter.errors import UsageError
 from submitter.manifest import Entry
-from submitter.order import Order
-from submitter.plan import plan
-from submitter.selection import Found, Tally, select
+from submitter.new_run import NewRun
+from submitter.selection import ListingTally, S3Object, select
 
 
 def test_write_units_of_the_usual_item() -> None:
@@ -49,7 +51,7 @@ def test_an_estimate_by_hand() -> None:
     assert cost.s3_retrieval == pytest.approx(0.01 + 0.06)
     assert cost.compute == pytest.approx(1_000_000 / 15 / 3600 * 0.048)
     assert cost.total == pytest.approx(
-        sum(value for name, value in cost.to_dict().items() if isinstance(value, float)) / 2, rel=1e-3
+        sum(value for name, value in cost.as_json().items() if isinstance(value, float)) / 2, rel=1e-3
     )
     assert "us-east-1" in cost.rates_as_of
 
@@ -84,28 +86,28 @@ def test_rates_that_are_none(tmp_path: Path, text: str, complaint: str) -> None:
         read_rates(str(tmp_path / "missing.json"))
 
 
-def order_of(*found: Found, shard_size: int = 1000) -> Order:
-    tally = Tally()
+def order_of(*found: S3Object, shard_size: int = 1000) -> NewRun:
+    tally = ListingTally()
     entries = select(found, ("jpg",), tally)
-    return Order(run_id="r", source="paths", entries=entries, tally=tally, shard_size=shard_size)
+    return NewRun(run_id="r", source="paths", entries=entries, tally=tally, shard_size=shard_size)
 
 
 def test_a_plan_counts_what_a_run_would_hold() -> None:
-    found = [Found(key=f"{number}.jpg", etag="e", size=2**30) for number in range(25)]
-    planned = plan(order_of(*found, Found(key="x.txt", etag="e", size=1), shard_size=10), "bucket", Rates())
+    found = [S3Object(key=f"{number}.jpg", etag="e", size=2**30) for number in range(25)]
+    planned = dry_run(order_of(*found, S3Object(key="x.txt", etag="e", size=1), shard_size=10), "bucket", Rates())
     assert (planned.images, planned.bytes) == (25, 25 * 2**30)
     assert (planned.shards, planned.jobs) == (4, 1), "eight of a gibibyte each reach the cap before ten do"
     assert planned.write_units == 75
     assert planned.skipped == {"suffix": 1}
-    assert json.loads(json.dumps(planned.to_dict())) == planned.to_dict()
+    assert json.loads(json.dumps(planned.as_json())) == planned.as_json()
 
 
 def test_a_plan_of_more_than_one_array() -> None:
     entries = (Entry(key=str(number), etag=None, size=1) for number in range(10_001))
-    planned = plan(Order(run_id="r", source="paths", entries=entries, shard_size=1), "b", Rates())
+    planned = dry_run(NewRun(run_id="r", source="paths", entries=entries, shard_size=1), "b", Rates())
     assert (planned.shards, planned.jobs) == (10_001, 2)
 
 
 def test_a_plan_of_nothing() -> None:
     with pytest.raises(UsageError, match="no image was found"):
-        plan(order_of(Found(key="x.txt", etag="e", size=1)), "bucket", Rates())
+        dry_run(order_of(S3Object(key="x.txt", etag="e", size=1)), "bucket", Rates())

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -7,7 +9,7 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
-from submitter.errors import RefusedError, SettingsError, SubmitterError, TransientError, aws_errors
+from submitter.errors import RefusedError, SetupError, SubmitterError, TransientError, aws_errors
 
 
 def client_error(code: str, status: int = 400) -> ClientError:
@@ -25,8 +27,8 @@ def client_error(code: str, status: int = 400) -> ClientError:
         (client_error("AccessDenied", 403), RefusedError, 2, "permission"),
         (client_error("ClientException"), RefusedError, 2, "it said"),
         (ParamValidationError(report="the name"), RefusedError, 2, "the name"),
-        (NoCredentialsError(), SettingsError, 2, "no AWS credentials"),
-        (NoRegionError(), SettingsError, 2, "no AWS region"),
+        (NoCredentialsError(), SetupError, 2, "no AWS credentials"),
+        (NoRegionError(), SetupError, 2, "no AWS region"),
     ],
 )
 def test_what_aws_says_in_our_words(error: Exception, kind: type[SubmitterError], exit_code: int, text: str) -> None:

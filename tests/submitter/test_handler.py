@@ -1,9 +1,11 @@
+from __future__ import annotations
+
 import json
 from typing import Any
 
 import pytest
 
-from submitter.errors import OutOfTimeError, RefusedError, SettingsError, SubmitterError, TransientError, UsageError
+from submitter.errors import OutOfTimeError, RefusedError, SetupError, SubmitterError, TransientError, UsageError
 from submitter.handler import handler
 from submitter.manifest import Entry
 from tests.submitter.cloud import Cloud
@@ -31,7 +33,7 @@ def test_the_originals_event(cloud: Cloud) -> None:
     result = handler(EVENT, LambdaContext("request-1"))
     (job,) = cloud.jobs()
     assert result == {
-        "run_uri": f"s3://{cloud.settings.bucket}/manifests/request-1/",
+        "run_uri": f"s3://{cloud.targets.bucket}/manifests/request-1/",
         "jobs": [job["jobId"]],
         "shards": 1,
         "images": 2,
@@ -40,7 +42,7 @@ def test_the_originals_event(cloud: Cloud) -> None:
         "empty_paths": [],
     }
     assert cloud.environment(job)["EMBEDDER_SOURCE"] == result["run_uri"]
-    assert cloud.environment(job)["EMBEDDER_STORE"] == f"dynamodb://{cloud.settings.table}"
+    assert cloud.environment(job)["EMBEDDER_STORE"] == f"dynamodb://{cloud.targets.table}"
     assert "arrayProperties" not in job
     assert json.loads(json.dumps(result)) == result
 
@@ -80,8 +82,8 @@ def test_a_dry_run_writes_nothing(cloud: Cloud, submitter_environment: pytest.Mo
         ([], r"the event is \[\], expected"),
         ("images", "the event is 'images'"),
         ({}, "no Paths"),
-        ({"Paths": ["images"], "Path": 1}, "unknown field 'Path', perhaps Paths"),
-        ({"Paths": ["typo"]}, "no image was found in 'typo/': there is no object at all"),
+        ({"Paths": ["images"], "Path": 1}, "unknown field 'Path', did you mean Paths"),
+        ({"Paths": ["typo"]}, "no image was found in 'typo/': there is no object"),
         ({"Paths": ["manifests"]}, "no image was found"),
         ({"Paths": ["/"]}, "WholeBucket"),
         (scheduled(), "constant input"),
@@ -105,7 +107,7 @@ def test_a_missing_variable_writes_nothing(
     cloud: Cloud, submitter_environment: pytest.MonkeyPatch, variable: str
 ) -> None:
     submitter_environment.delenv(variable)
-    with pytest.raises(SettingsError, match=f"not set: {variable}"):
+    with pytest.raises(SetupError, match=f"not set: {variable}"):
         handler(EVENT, LambdaContext())
     assert "manifests/" not in "".join(cloud.keys())
 
@@ -120,7 +122,7 @@ def test_out_of_time(cloud: Cloud) -> None:
 def test_a_bucket_that_is_not_there(cloud: Cloud, submitter_environment: pytest.MonkeyPatch) -> None:
     del cloud
     submitter_environment.setenv("S3_BUCKET_NAME", "no-such-bucket-anywhere")
-    with pytest.raises(RefusedError, match=r"NoSuchBucket.*check the bucket's name"):
+    with pytest.raises(RefusedError, match=r"NoSuchBucket.*check the name of the bucket"):
         handler(EVENT, LambdaContext())
 
 
@@ -184,7 +186,7 @@ def test_http_says_whose_fault_it_is(cloud: Cloud, submitter_environment: pytest
 
 
 def test_notifications_become_shards_without_a_listing(cloud: Cloud) -> None:
-    bucket = cloud.settings.bucket
+    bucket = cloud.targets.bucket
     event = sqs(
         sqs_message("m1", {"Records": [s3_record(bucket, "images/a b+c é.jpg", size=5)]}),
         sqs_message("m2", {"Records": [s3_record(bucket, "images/readme.txt"), s3_record(bucket, "x.png")]}),
@@ -224,7 +226,7 @@ BAD_BODIES = [
 
 @pytest.mark.parametrize("body", BAD_BODIES)
 def test_one_bad_message_does_not_hold_up_the_others(cloud: Cloud, body: Any) -> None:
-    good = sqs_message("good", {"Records": [s3_record(cloud.settings.bucket, "images/1.jpg")]})
+    good = sqs_message("good", {"Records": [s3_record(cloud.targets.bucket, "images/1.jpg")]})
     result = handler(sqs(sqs_message("bad", body), good), LambdaContext())
     assert result["batchItemFailures"] == [{"itemIdentifier": "bad"}]
     assert result["images"] == 1

@@ -1,10 +1,12 @@
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from submitter.clients import Services
-from submitter.jobs import Submitter, jobs_of
+from submitter.jobs import JobSubmitter, jobs_of
 from submitter.manifest import Run, RunLocation
 from tests.submitter.fake_aws import Answer, FakeAws, xml_error
 from tests.submitter.test_manifest import RUN
@@ -15,8 +17,8 @@ def run_of(shards: int, run_id: str = "r", **changes: object) -> Run:
     return Run(**{**fields, "shards": shards, "run_id": run_id, **changes})  # type: ignore[arg-type]
 
 
-def submitter(services: Services) -> Submitter:
-    return Submitter(
+def submitter(services: Services) -> JobSubmitter:
+    return JobSubmitter(
         batch=services.batch,
         submitting=services.submitting,
         queue="queue",
@@ -114,7 +116,7 @@ def test_a_refusal_is_not_repeated(submitter_fake: FakeAws) -> None:
 
 
 def test_job_names_are_legal_and_short() -> None:
-    from submitter.order import run_id_for
+    from submitter.new_run import run_id_for
 
     (job,) = jobs_of(run_of(1, run_id=run_id_for("é/" * 300)))
     assert len(job.name) <= 128

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import hashlib
 
 import pytest
@@ -8,7 +10,7 @@ from submitter.clients import Services
 from submitter.deadline import RESERVE_SECONDS, Deadline
 from submitter.errors import OutOfTimeError
 from submitter.listing import list_folders
-from submitter.selection import Tally
+from submitter.selection import ListingTally
 from tests.submitter.cloud import Cloud
 from tests.submitter.fake_aws import BUCKET, PAGE, FakeAws
 
@@ -29,13 +31,30 @@ AWKWARD = [
 
 
 def keys_of(cloud: Cloud, *folders: str) -> list[str]:
-    listed = list_folders(cloud.services.pages, cloud.settings.bucket, folders, tally=Tally(), deadline=Deadline())
+    listed = list_folders(
+        cloud.services.pages, cloud.targets.bucket, folders, tally=ListingTally(), deadline=Deadline()
+    )
     return [found.key for found in listed]
 
 
 def test_awkward_keys_by_a_real_server(submitter_cloud: Cloud) -> None:
     submitter_cloud.put(*AWKWARD)
     assert sorted(keys_of(submitter_cloud, "images/")) == sorted(AWKWARD)
+
+
+def test_parallel_requests_to_a_real_server(submitter_cloud: Cloud) -> None:
+    """In the order of UTF-8 bytes, with keys that no range begins at by itself."""
+    keys = sorted([*AWKWARD, *(f"images/{number:03d}é.jpg" for number in range(60))], key=lambda key: key.encode())
+    submitter_cloud.put(*keys)
+    listed = list_folders(
+        submitter_cloud.services.pages,
+        submitter_cloud.targets.bucket,
+        ["images/"],
+        tally=ListingTally(),
+        deadline=Deadline(),
+        page_size=2,
+    )
+    assert [found.key for found in listed] == keys
 
 
 def test_a_folder_is_not_a_prefix(submitter_cloud: Cloud) -> None:
@@ -45,10 +64,10 @@ def test_a_folder_is_not_a_prefix(submitter_cloud: Cloud) -> None:
 
 def test_what_is_known_of_an_object(submitter_cloud: Cloud) -> None:
     submitter_cloud.put("a/1.jpg", body=b"abc", storage_class="GLACIER")
-    tally = Tally()
+    tally = ListingTally()
     (found,) = list_folders(
         submitter_cloud.services.pages,
-        submitter_cloud.settings.bucket,
+        submitter_cloud.targets.bucket,
         ["nothing/", "a/"],
         tally=tally,
         deadline=Deadline(),
@@ -72,14 +91,14 @@ def test_any_key_arrives_whole(connected: tuple[FakeAws, Services], names: set[s
     fake, services = connected
     fake.objects = {}
     fake.put(*(f"images/{name}" for name in names))
-    listed = list_folders(services.pages, BUCKET, ["images/"], tally=Tally(), deadline=Deadline())
+    listed = list_folders(services.pages, BUCKET, ["images/"], tally=ListingTally(), deadline=Deadline())
     assert {found.key for found in listed} == {f"images/{name}" for name in names}
 
 
 def test_pages_are_followed(submitter_fake: FakeAws) -> None:
     submitter_fake.put(*(f"images/{number:05d}.jpg" for number in range(2 * PAGE + 1)))
     pages = submitter_fake.connect().pages
-    listed = list_folders(pages, BUCKET, ["images/"], tally=Tally(), deadline=Deadline())
+    listed = list_folders(pages, BUCKET, ["images/"], tally=ListingTally(), deadline=Deadline())
     assert sum(1 for _ in listed) == 2 * PAGE + 1
 
 
@@ -90,7 +109,7 @@ def test_time_runs_out(submitter_fake: FakeAws) -> None:
         submitter_fake.connect().pages,
         BUCKET,
         ["images/"],
-        tally=Tally(),
+        tally=ListingTally(),
         deadline=Deadline(remaining_ms=lambda: next(left)),
     )
     with pytest.raises(

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +12,7 @@ from tests.submitter.fake_aws import BUCKET, Answer, FakeAws, xml_error
 
 
 def test_put_once_by_a_real_server(submitter_cloud: Cloud) -> None:
-    objects = Objects(client=submitter_cloud.services.s3, bucket=submitter_cloud.settings.bucket)
+    objects = Objects(client=submitter_cloud.services.s3, bucket=submitter_cloud.targets.bucket)
     assert objects.get("a") is None
     assert objects.put_once("a", b"mine") == b"mine"
     assert objects.put_once("a", b"theirs") == b"mine"
@@ -47,7 +49,7 @@ def test_a_conflict_is_tried_again(submitter_fake: FakeAws) -> None:
 @pytest.mark.usefixtures("no_waiting")
 def test_a_conflict_without_an_end_is_transient(submitter_fake: FakeAws) -> None:
     client = submitter_fake.connect(conflicting("ConditionalRequestConflict", 409, 99)).s3
-    with pytest.raises(TransientError, match="being written by somebody else"):
+    with pytest.raises(TransientError, match="still being written"):
         Objects(client=client, bucket=BUCKET).put_once("a", b"mine")
 
 

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from typing import Any
 
 import pytest
@@ -71,8 +73,8 @@ def test_an_inventory_needs_no_paths() -> None:
         ({"Paths": ["a", ""]}, '"WholeBucket": true'),
         ({"Paths": ["a"], "WholeBucket": True}, "no path names the whole bucket"),
         ({"Paths": ["s3://b/a"]}, "is an address"),
-        ({"paths": ["a"]}, "unknown field 'paths', perhaps Paths"),
-        ({"Paths": ["a"], "Shardsize": 1}, "perhaps ShardSize"),
+        ({"paths": ["a"]}, "unknown field 'paths', did you mean Paths"),
+        ({"Paths": ["a"], "Shardsize": 1}, "did you mean ShardSize"),
         ({"Paths": ["a"], "Zebra": 1}, "unknown field 'Zebra'"),
         ({"Paths": ["a"], "ShardSize": 0}, "from 1 to 10,000"),
         ({"Paths": ["a"], "ShardSize": 10_001}, "from 1 to 10,000"),
@@ -82,7 +84,7 @@ def test_an_inventory_needs_no_paths() -> None:
         ({"Paths": ["a"], "Suffixes": []}, "expected a list"),
         ({"Paths": ["a"], "Suffixes": ["."]}, "expected a list"),
         ({"Paths": ["a"], "DryRun": "yes"}, "expected true or false"),
-        ({"Paths": ["a"], "Inventory": "b/manifest.json"}, "expected the address"),
+        ({"Paths": ["a"], "Inventory": "b/manifest.json"}, "expected an address"),
     ],
 )
 def test_a_malformed_event_says_what_was_expected(event: dict[str, Any], complaint: str) -> None:

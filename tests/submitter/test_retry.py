@@ -1,13 +1,15 @@
+from __future__ import annotations
+
 from typing import Any
 
 import pytest
 
 from submitter.errors import UsageError
 from submitter.handler import handler
-from submitter.ledger import Ledger, open_ledger
 from submitter.manifest import Entry, RunLocation
-from submitter.reconcile import Reconciliation, Verdict, image_id_of
-from submitter.retry import retry_order
+from submitter.retry import retry_of
+from submitter.run_results import RunResults, open_run
+from submitter.verify import Verdict, Verification, image_id_of
 from tests.submitter.cloud import Cloud
 from tests.submitter.lambda_events import LambdaContext
 
@@ -21,14 +23,14 @@ def run(submitter_cloud: Cloud) -> str:
     return result["run_uri"]
 
 
-def fresh(cloud: Cloud, run: str) -> Ledger:
-    ledger = open_ledger(run, cloud.services)
-    ledger.refresh()
-    return ledger
+def fresh(cloud: Cloud, run: str) -> RunResults:
+    results = open_run(run, cloud.services)
+    results.refresh()
+    return results
 
 
 def left_over(cloud: Cloud, run: str) -> list[Entry]:
-    return list(retry_order(fresh(cloud, run), "again").entries)
+    return list(retry_of(fresh(cloud, run), "again").entries)
 
 
 def etag(cloud: Cloud, run: str) -> str:
@@ -49,15 +51,15 @@ def test_failed_and_missing_images_are_retried(submitter_cloud: Cloud, run: str)
 
 
 def test_a_retry_keeps_the_runs_own_choices(submitter_cloud: Cloud, run: str) -> None:
-    order = retry_order(fresh(submitter_cloud, run), "again")
-    assert (order.run_id, order.source, order.shard_size) == ("again", run, 2)
-    assert order.options == {"recompute": True}
-    assert order.folders == ("images/",)
-    assert len(list(order.entries)) == order.tally.images == 5
+    new_run = retry_of(fresh(submitter_cloud, run), "again")
+    assert (new_run.run_id, new_run.source, new_run.shard_size) == ("again", run, 2)
+    assert new_run.options == {"recompute": True}
+    assert new_run.folders == ("images/",)
+    assert len(list(new_run.entries)) == new_run.tally.images == 5
 
 
 def test_images_named_by_their_address_are_found(submitter_cloud: Cloud, run: str) -> None:
-    uri = f"s3://{submitter_cloud.settings.bucket}/images/1.jpg"
+    uri = f"s3://{submitter_cloud.targets.bucket}/images/1.jpg"
     submitter_cloud.report(run, 0, embedded=1, skipped=0, failures=[uri])
     assert left_over(submitter_cloud, run)[0].key == "images/1.jpg"
 
@@ -75,7 +77,7 @@ def test_a_done_run_leaves_nothing(submitter_cloud: Cloud, run: str) -> None:
     assert left_over(submitter_cloud, run) == []
 
 
-@pytest.mark.parametrize(("body", "complaint"), [(None, "is gone"), (b"?", "00001.jsonl: line 1")])
+@pytest.mark.parametrize(("body", "complaint"), [(None, "does not exist"), (b"?", "00001.jsonl: line 1")])
 def test_a_shard_that_cannot_be_read(submitter_cloud: Cloud, run: str, body: bytes | None, complaint: str) -> None:
     location = RunLocation.parse(run)
     if body:
@@ -88,10 +90,10 @@ def test_a_shard_that_cannot_be_read(submitter_cloud: Cloud, run: str, body: byt
 
 def reconcile(cloud: Cloud, run: str, **more: Any) -> tuple[Verdict, list[tuple[str, str]]]:
     verdict = Verdict()
-    reconciliation = Reconciliation(
-        ledger=fresh(cloud, run), dynamodb=cloud.services.dynamodb, sleep=lambda _: None, **more
+    verification = Verification(
+        results=fresh(cloud, run), dynamodb=cloud.services.dynamodb, sleep=lambda _: None, **more
     )
-    found = [(each.kind, each.image_id) for each in reconciliation.differences(verdict)]
+    found = [(each.kind, each.image_id) for each in verification.differences(verdict)]
     return verdict, found
 
 
@@ -126,7 +128,7 @@ def test_two_models_are_a_difference(submitter_cloud: Cloud, run: str) -> None:
 
 
 def test_images_named_by_their_address_are_compared(submitter_cloud: Cloud, run: str) -> None:
-    bucket = submitter_cloud.settings.bucket
+    bucket = submitter_cloud.targets.bucket
     for number in range(5):
         submitter_cloud.store(f"s3://{bucket}/images/{number}.jpg", etag(submitter_cloud, run))
     assert reconcile(submitter_cloud, run, image_id="uri")[1] == []
@@ -134,10 +136,10 @@ def test_images_named_by_their_address_are_compared(submitter_cloud: Cloud, run:
 
 
 def test_how_images_are_named(submitter_cloud: Cloud, run: str) -> None:
-    ledger = open_ledger(run, submitter_cloud.services)
-    assert (image_id_of(ledger, None), image_id_of(ledger, "uri")) == ("key", "uri")
-    with pytest.raises(UsageError, match="one of key, uri, not 'stem'"):
-        image_id_of(ledger, "stem")
+    results = open_run(run, submitter_cloud.services)
+    assert (image_id_of(results, None), image_id_of(results, "uri")) == ("key", "uri")
+    with pytest.raises(UsageError, match="key or uri, not 'stem'"):
+        image_id_of(results, "stem")
 
 
 class SlowTable:
@@ -158,6 +160,6 @@ class SlowTable:
 def test_what_dynamodb_leaves_is_asked_for_again(submitter_cloud: Cloud, run: str) -> None:
     table: Any = SlowTable()
     verdict = Verdict()
-    reconciliation = Reconciliation(ledger=fresh(submitter_cloud, run), dynamodb=table, sleep=lambda _: None)
-    kinds = {each.kind for each in reconciliation.differences(verdict)}
+    verification = Verification(results=fresh(submitter_cloud, run), dynamodb=table, sleep=lambda _: None)
+    kinds = {each.kind for each in verification.differences(verdict)}
     assert (kinds, table.calls) == ({"changed"}, 5)

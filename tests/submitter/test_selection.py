@@ -1,12 +1,14 @@
+from __future__ import annotations
+
 import pytest
 
 from submitter.manifest import Entry
-from submitter.selection import DEFAULT_SUFFIXES, Found, Tally, select
+from submitter.selection import DEFAULT_SUFFIXES, ListingTally, S3Object, select
 
 
 def reason(key: str, size: int | None = 1, storage_class: str = "STANDARD", **more: str) -> str | None:
-    tally = Tally()
-    found = Found(key=key, etag="e", size=size, storage_class=storage_class, **more)
+    tally = ListingTally()
+    found = S3Object(key=key, etag="e", size=size, storage_class=storage_class, **more)
     list(select([found], DEFAULT_SUFFIXES, tally))
     assert tally.seen == 1
     return next(iter(tally.skipped), None)
@@ -47,11 +49,11 @@ def test_a_source_may_know_better() -> None:
 
 
 def test_the_tally() -> None:
-    tally = Tally()
+    tally = ListingTally()
     found = [
-        Found(key="1.jpg", etag="e", size=5),
-        Found(key="2.jpg", etag=None, size=None, storage_class="STANDARD_IA"),
-        Found(key="3.txt", etag="e", size=7),
+        S3Object(key="1.jpg", etag="e", size=5),
+        S3Object(key="2.jpg", etag=None, size=None, storage_class="STANDARD_IA"),
+        S3Object(key="3.txt", etag="e", size=7),
     ]
     assert list(select(found, ("jpg",), tally)) == [
         Entry(key="1.jpg", etag="e", size=5),

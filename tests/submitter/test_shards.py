@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import threading
 import time
 
@@ -5,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submitter.clients import IN_FLIGHT
-from submitter.flight import in_flight
+from submitter.clients import CONCURRENT_REQUESTS
 from submitter.manifest import Entry, parse_entries
+from submitter.parallel import parallel_map
 from submitter.shards import cut
 
 sizes = st.lists(st.none() | st.integers(min_value=0, max_value=20), max_size=60)
@@ -56,11 +58,11 @@ def test_a_bounded_number_is_in_flight_and_answers_keep_their_order() -> None:
             yield item
 
     seen = []
-    for result in in_flight(work, items()):  # type: ignore[arg-type]
+    for result in parallel_map(work, items()):  # type: ignore[arg-type]
         seen.append(result)
-        assert drawn - len(seen) <= IN_FLIGHT
+        assert drawn - len(seen) <= CONCURRENT_REQUESTS
     assert seen == list(range(100))
-    assert 1 < most <= IN_FLIGHT
+    assert 1 < most <= CONCURRENT_REQUESTS
 
 
 def test_what_goes_wrong_in_flight_is_raised() -> None:
@@ -70,4 +72,4 @@ def test_what_goes_wrong_in_flight_is_raised() -> None:
         return item
 
     with pytest.raises(ValueError, match="the third"):
-        list(in_flight(work, iter(range(10**9))))
+        list(parallel_map(work, iter(range(10**9))))

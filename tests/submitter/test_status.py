@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -9,9 +11,9 @@ from botocore.exceptions import ReadTimeoutError
 
 from submitter.errors import UsageError
 from submitter.handler import handler
-from submitter.ledger import open_ledger
+from submitter.job_states import read_job_states
 from submitter.manifest import RunLocation
-from submitter.states import describe
+from submitter.run_results import open_run
 from submitter.status import Status, read_status
 from submitter.watch import bar, duration, show, watch
 from tests.submitter.cloud import Cloud
@@ -49,7 +51,7 @@ class FakeServices:
 
 def status_of(cloud: Cloud, run: str, batch: FakeBatch | None = None) -> Status:
     services: Any = FakeServices(batch) if batch else cloud.services
-    return read_status(open_ledger(run, cloud.services), services)
+    return read_status(open_run(run, cloud.services), services)
 
 
 def array(cloud: Cloud, run: str, **summary: int) -> dict[str, Any]:
@@ -123,13 +125,13 @@ def test_jobs_that_were_never_submitted(submitter_cloud: Cloud, run: str) -> Non
 def test_reports_are_read_once(submitter_cloud: Cloud, run: str) -> None:
     reads: list[str] = []
     submitter_cloud.report(run, 0, embedded=2, skipped=0)
-    ledger = open_ledger(run, submitter_cloud.services)
+    results = open_run(run, submitter_cloud.services)
     events = submitter_cloud.services.s3.meta.events
     count: Callable[..., None] = lambda params, **_: reads.append(params["url_path"])  # noqa: E731
     events.register("before-call.s3.GetObject", count)
-    read_status(ledger, submitter_cloud.services)
+    read_status(results, submitter_cloud.services)
     submitter_cloud.report(run, 1, embedded=2, skipped=0)
-    status = read_status(ledger, submitter_cloud.services)
+    status = read_status(results, submitter_cloud.services)
     events.unregister("before-call.s3.GetObject", count)
     assert status.shards_done == 2
     assert sum("reports" in url for url in reads) == 2
@@ -164,19 +166,19 @@ def test_what_else_lies_in_a_run_is_ignored(submitter_cloud: Cloud, run: str) ->
 
 def test_many_jobs_in_few_requests() -> None:
     batch = FakeBatch(*({"jobId": str(number), "status": "RUNNING"} for number in range(150)))
-    states = describe(batch, [str(number) for number in range(160)])  # type: ignore[arg-type]
+    states = read_job_states(batch, [str(number) for number in range(160)])  # type: ignore[arg-type]
     assert states.counts == {"RUNNING": 150, "UNKNOWN": 10}
     assert (states.live, batch.calls) == (150, 2)
 
 
 def test_an_array_before_it_is_unfolded() -> None:
     batch = FakeBatch({"jobId": "a", "status": "SUBMITTED", "arrayProperties": {"size": 70}})
-    assert describe(batch, ["a"]).counts == {"SUBMITTED": 70}  # type: ignore[arg-type]
+    assert read_job_states(batch, ["a"]).counts == {"SUBMITTED": 70}  # type: ignore[arg-type]
 
 
 def test_a_plain_job_that_failed() -> None:
     job = {"jobId": "a", "status": "FAILED", "statusReason": "Task failed", "container": {"exitCode": 1}}
-    assert describe(FakeBatch(job), ["a"]).failures == {"Task failed (exit code 1)": 1}  # type: ignore[arg-type]
+    assert read_job_states(FakeBatch(job), ["a"]).failures == {"Task failed (exit code 1)": 1}  # type: ignore[arg-type]
 
 
 GOING = Status(

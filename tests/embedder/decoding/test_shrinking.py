@@ -53,7 +53,15 @@ def test_the_table_of_what_it_costs(table: DynamoDB, weights: Path, tmp_path: Pa
     rows = documented()
     assert set(rows) == set(VARIANTS)
     for name, options in VARIANTS.items():
-        embed(tmp_path / "photos", "dynamodb://vectors", weights=weights, engine="torch", recompute=True, **options)
+        embed(
+            tmp_path / "photos",
+            "dynamodb://vectors",
+            weights=weights,
+            engine="torch",
+            precision="full",
+            recompute=True,
+            **options,
+        )
         _, vectors = read("dynamodb://vectors")
         plain = vectors if plain is None else plain
         cosine_error = max(1 - reference.cosine(a, b) for a, b in zip(vectors, plain, strict=True))

@@ -76,7 +76,7 @@ def test_what_it_says_of_itself(engine: Encoder) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 def test_a_device_that_is_not_there_is_refused(weights: Path) -> None:
     with pytest.raises(ConfigurationError, match="--device cuda: torch finds no CUDA device"):
-        open_encoder(Checkpoint.find(MODEL, str(weights)), engine="torch", device="cuda")
+        open_encoder(Checkpoint.find(MODEL, str(weights)), engine="torch", precision="full", device="cuda")
 
 
 HALVES = [

@@ -46,7 +46,9 @@ def check(folder: Path, weights: Path, found: dict[str, reference.Vector], *, fu
 
 
 def embedded(source: Path, store: Path, weights: Path, **options: Any) -> dict[str, reference.Vector]:
-    report = embed(source, store, **{"weights": weights, "device": "cpu", "engine": "torch", **options})
+    report = embed(
+        source, store, **{"weights": weights, "device": "cpu", "engine": "torch", "precision": "full", **options}
+    )
     assert (report.failed, report.exit_code) == (0, 0), report.first_failures
     ids, vectors = read(str(store))
     assert len(ids) == report.embedded
@@ -139,7 +141,7 @@ def test_the_position_in_the_batch_makes_no_difference(
 
 def test_normalised_vectors_have_length_one_and_the_same_direction(some: Path, weights: Path, tmp_path: Path) -> None:
     store = tmp_path / "vectors.db"
-    embed(some, store, weights=weights, engine="torch", normalize=True)
+    embed(some, store, weights=weights, engine="torch", precision="full", normalize=True)
     for name, vector in zip(*read(str(store)), strict=True):
         assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
         assert reference.cosine(vector, wanted(some / name, weights)) >= COSINE
@@ -147,7 +149,7 @@ def test_normalised_vectors_have_length_one_and_the_same_direction(some: Path, w
 
 def test_half_precision_is_the_same_vector_rounded(some: Path, weights: Path, tmp_path: Path) -> None:
     store = tmp_path / "vectors.db"
-    embed(some, store, weights=weights, engine="torch", dtype="float16")
+    embed(some, store, weights=weights, engine="torch", precision="full", dtype="float16")
     ids, vectors = read(str(store))
     assert vectors.shape == (len(SOME), 512)
     assert vectors.dtype == np.float16

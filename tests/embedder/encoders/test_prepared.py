@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from embedder.encoders.prepared import Prepared
-from embedder.errors import ConfigurationError
+from embedder.errors import ConfigurationError, TransientError
 from embedder.models.catalog import find_model
 from embedder.models.checkpoint import Checkpoint
 from tests.embedder.limits import longest_file
 
+if TYPE_CHECKING:
+    from torch import nn
+
 NETWORK = Checkpoint.find(find_model("resnet18"), "random")
+
+
+class Tiny:
+    """A network that costs nothing."""
+
+    name = key = "tiny"
+    dimension = 512
+    preprocessing = dataclasses.replace(find_model("resnet18").preprocessing, crop=8)
+
+    def module(self) -> nn.Module:
+        from torch import nn
+
+        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, self.dimension)).eval()
 
 
 def write(path: Path) -> None:
@@ -77,3 +95,13 @@ def test_nowhere_to_write_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Monk
     said = "no folder .* can be written, and resnet18, whose cache cannot be written, needs one; .*--tmpfs /tmp"
     with longest_file(0), Prepared.open(NETWORK) as prepared, pytest.raises(ConfigurationError, match=said):
         prepared.file("it", write)
+
+
+def test_a_full_disk_is_noticed_by_the_reference_s_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """numpy's own errors do not say that a disk is full."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    said = "no space left for temporary files"
+    with longest_file(4096), pytest.raises(TransientError, match=said), Prepared.open(Tiny()) as prepared:
+        prepared.golden()
+    with Prepared.open(Tiny()) as prepared:
+        assert prepared.golden()[1].nbytes > 4096

@@ -104,7 +104,7 @@ def classifier_inputs(name: str, weights: Path, images: torch.Tensor) -> np.ndar
 
 
 def check_family(name: str, weights: Path, images: Path, store: Path) -> None:
-    report = embed(images, store, model=name, weights=weights, device="cpu", engine="torch")
+    report = embed(images, store, model=name, weights=weights, device="cpu", engine="torch", precision="full")
     digest = Checkpoint.find(find_model(name), str(weights)).weights.digest
     assert (report.embedded, report.fingerprint) == (3, f"{name}/{digest}/pre1/float32")
     preset = get_model_weights(name).DEFAULT.transforms()

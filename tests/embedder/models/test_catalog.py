@@ -88,7 +88,18 @@ def test_without_a_cache_it_works_too(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.usefixtures("cache")
 def test_a_second_run_of_another_model_needs_no_torch(tmp_path: Path) -> None:
     put(tmp_path / "images", "1.jpg")
-    words = ["run", "images", "--model", "squeezenet1_1", "--weights", "random", "--engine", "torch"]
+    words = [
+        "run",
+        "images",
+        "--model",
+        "squeezenet1_1",
+        "--weights",
+        "random",
+        "--engine",
+        "torch",
+        "--precision",
+        "full",
+    ]
     first, heavy = imported(*words, folder=tmp_path)
     assert (first.returncode, "torch" in heavy) == (0, True)
     assert "squeezenet1_1/random/pre1/float32, 512 x float32" in first.stdout
@@ -101,7 +112,12 @@ def test_a_second_run_of_another_model_needs_no_torch(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("cache")
 def test_another_model_is_refused_where_one_is_stored(tmp_path: Path) -> None:
     put(tmp_path / "images", "1.jpg")
-    assert imported("run", "images", "--weights", "random", "--engine", "torch", folder=tmp_path)[0].returncode == 0
+    assert (
+        imported("run", "images", "--weights", "random", "--engine", "torch", "--precision", "full", folder=tmp_path)[
+            0
+        ].returncode
+        == 0
+    )
     words = ["run", "images", "--model", "squeezenet1_1", "--weights", "random"]
     refused, _ = imported(*words, folder=tmp_path)
     assert refused.returncode == 2

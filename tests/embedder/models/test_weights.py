@@ -38,7 +38,7 @@ def images(tmp_path: Path) -> Path:
 
 def vectors(images: Path, weights: Path) -> np.ndarray:
     store = weights.with_suffix(".db")
-    report = embed(images, store, weights=weights, device="cpu", engine="torch")
+    report = embed(images, store, weights=weights, device="cpu", engine="torch", precision="full")
     assert report.embedded == 2
     return read(str(store))[1]
 
@@ -128,7 +128,7 @@ def test_random_weights_are_always_the_same(images: Path, tmp_path: Path) -> Non
     for name in ("one.db", "two.db"):
         torch.manual_seed(len(found))
         before = torch.get_rng_state()
-        report = embed(images, tmp_path / name, weights="random", device="cpu", engine="torch")
+        report = embed(images, tmp_path / name, weights="random", device="cpu", engine="torch", precision="full")
         assert torch.equal(torch.get_rng_state(), before)
         assert report.fingerprint == "resnet18/random/pre1/float32"
         found.append(read(str(tmp_path / name))[1])

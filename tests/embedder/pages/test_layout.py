@@ -1,4 +1,4 @@
-"""Places on the map: one cell each, few empty ones, and what is alike lies together."""
+"""Cells of the map: one for each image, few empty ones, and images that are alike close to each other."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from embedder.pages.layout import grid
+from embedder.pages import layout
 from embedder.vectors.search import unit
+
+
+def grid(units: np.ndarray) -> tuple[np.ndarray, int, int]:
+    """Lay vectors out as a page does."""
+    return layout.grid(layout.leading(units))
 
 
 def directions(count: int, dimension: int, seed: int = 0) -> np.ndarray:
@@ -33,7 +38,7 @@ def test_every_image_has_a_cell_of_its_own(count: int, dimension: int, kinds: in
     chance = np.random.default_rng(seed)
     cells, columns, rows = grid(directions(kinds, dimension, seed)[chance.integers(0, kinds, count)])
     assert len(cells) == len(set(cells.tolist())) == count
-    assert all(0 <= cell < columns * rows for cell in cells.tolist())
+    assert sorted(cells.tolist()) == list(range(count)), "only the end of the last row is empty"
     assert columns * rows - count < max(columns, 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,34 @@ def test_without_a_picture_there_is_a_reason(tmp_path: Path) -> None:
     assert "Is a directory" in reasons["folder.png"]
     assert "too long" in reasons["x" * 300]
     for name in ("../outside.png", "a/../../outside.png", "\0"):
-        assert reasons[name] == "its id is no path below a folder"
+        assert reasons[name] == "its id is not a path below a folder"
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"), [((300, 200), (64, 96)), ((200, 300), (96, 64)), ((90, 90), (64, 64)), ((900, 100), (64, 114))]
+)
+def test_a_preview_shows_the_whole_image(tmp_path: Path, size: tuple[int, int], shape: tuple[int, int]) -> None:
+    Image.new("RGB", size, BLUE).save(tmp_path / "blue.png")
+    (found,) = thumbnails(locate([info("blue.png")], str(tmp_path)), 16, 64)
+    assert found.preview is not None
+    assert found.preview.shape == (*shape, 3), "no wider than 16:9"
+    assert np.abs(found.preview.astype(int) - BLUE).max() <= 1, "nothing of a border"
+    assert np.array_equal(pixels(found), np.broadcast_to(found.preview[0, 0], (16, 16, 3)))
+
+
+def test_what_is_known_of_the_file_comes_with_it(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    data = encoded(picture(size=(50, 30)), "JPEG", exif=exif)
+    (tmp_path / "turned.jpg").write_bytes(data)
+    (tmp_path / "broken.jpg").write_bytes(b"nothing")
+    for name in ("turned.jpg", "broken.jpg"):
+        os.utime(tmp_path / name, (1.7e9, 1.7e9))
+    found = made(tmp_path, "turned.jpg", "broken.jpg")
+    turned, broken = found["turned.jpg"], found["broken.jpg"]
+    assert (turned.width, turned.height, turned.bytes, turned.format) == (30, 50, len(data), "JPEG")
+    assert (broken.width, broken.height, broken.bytes, broken.format) == (0, 0, 7, "")
+    assert turned.modified == broken.modified == "2023-11-14"
 
 
 def test_no_images_at_all() -> None:

@@ -14,7 +14,7 @@ from embedder.config import Layer, shard_index
 from embedder.errors import ConfigurationError, TransientError
 from embedder.pipeline.report import Report
 from embedder.pipeline.session import embed, open_session
-from embedder.sources.bucket import S3Reader
+from embedder.sources.reader import S3Reader
 from embedder.stores import open_store
 from submitter.manifest import Entry, Run, RunLocation
 from tests.embedder.pictures import jpeg
@@ -180,7 +180,7 @@ def test_failures_of_a_finished_shard_that_find_no_room(submitted: Submitted, sm
     submitted.s3.put({"images/0.jpg": b"<html>not a picture"})
     submitted.work(0)
     (small_disk / "ballast").write_bytes(bytes(512 << 10))
-    with pytest.raises(TransientError, match=r"--failures .* cannot be written: No space left"):
+    with pytest.raises(TransientError, match=r"no space left for --failures .*failures\.jsonl; free some"):
         submitted.work(0, failures=small_disk / "failures.jsonl")
     assert [each.name for each in small_disk.iterdir()] == ["ballast"]
 

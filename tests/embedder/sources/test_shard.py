@@ -138,12 +138,10 @@ def test_a_missing_shard_is_named(bucket: S3, tmp_path: Path) -> None:
         source(bucket.uri("s.jsonl"))
 
 
-def test_stems_and_pruning_are_refused(tmp_path: Path) -> None:
+def test_stems_are_refused(tmp_path: Path) -> None:
     (tmp_path / "s.jsonl").write_text(lines("1.jpg"))
     with pytest.raises(ConfigurationError, match="--image-id stem is not possible"):
         source(tmp_path / "s.jsonl", image_id="stem")
-    with pytest.raises(ConfigurationError, match="--prune is not possible"):
-        source(tmp_path / "s.jsonl", prune=True)
 
 
 def test_a_folder_named_like_a_shard_is_a_folder(tmp_path: Path) -> None:

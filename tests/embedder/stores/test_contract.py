@@ -36,6 +36,8 @@ def info(vector: StoredVector) -> VectorInfo:
 
 def test_what_was_written_comes_back(store_name: str) -> None:
     vectors = {each.image_id: each for each in many(30)}
+    for number, scale in enumerate((0.1, 1 / 3, 1e-30, 3e38, 0.0)):
+        vectors[f"image-{number:05d}"] = stored(f"image-{number:05d}", number, scale=scale)
     fill(store_name, list(vectors.values()))
     assert contents(store_name) == vectors
     with opened(store_name) as store:
@@ -61,7 +63,7 @@ def test_an_empty_store_has_nothing(store_name: str) -> None:
 
 
 def test_the_same_id_is_replaced_whole(store_name: str) -> None:
-    fill(store_name, [stored("a", 1, modified="1-1"), stored("b", 2)])
+    fill(store_name, [stored("a", 1, modified="1-1", scale=0.1), stored("b", 2)])
     replacement = stored("a", 3, fingerprint="another/model", modified=None, data_type="float16", dimension=1024)
     fill(store_name, [replacement])
     assert contents(store_name) == {"a": replacement, "b": stored("b", 2)}
@@ -94,21 +96,25 @@ def test_a_prefix_is_text_and_no_pattern(store_name: str, prefix: str) -> None:
 
 
 def test_blocks_hold_what_was_written_in_an_order_that_stays(store_name: str) -> None:
-    vectors = {each.image_id: each for each in [*many(1500), stored("half", data_type="float16", dimension=1024)]}
+    others = [stored("half", data_type="float16", dimension=1024), stored("eighth", data_type="uint8", scale=1e-5)]
+    vectors = {each.image_id: each for each in [*many(1500), *others]}
     fill(store_name, list(vectors.values()))
     with opened(store_name) as store:
+        blocks = list(store.blocks())
         rows = [
             row
-            for block in store.blocks()
+            for block in blocks
             for row in zip(
-                block.image_ids, block.fingerprints, block.data_types, block.dimensions, block.vectors, strict=True
+                *(block.image_ids, block.fingerprints, block.data_types, block.dimensions, block.scales, block.vectors),
+                strict=True,
             )
         ]
         assert [each for block in store.blocks() for each in block.image_ids] == [row[0] for row in rows]
     expected = [
-        (each.image_id, each.fingerprint, each.data_type, each.dimension, each.vector) for each in vectors.values()
+        (each.image_id, each.fingerprint, each.data_type, each.dimension, each.scale, each.vector)
+        for each in vectors.values()
     ]
-    assert sorted(rows) == sorted(expected)
+    assert sorted(rows, key=lambda row: row[0]) == sorted(expected)
 
 
 def test_deleting_takes_only_what_is_named(store_name: str) -> None:

@@ -237,6 +237,19 @@ def test_items_have_the_attributes_of_the_contract(table: DynamoDB) -> None:
             "Source": {"S": "file:///pictures/7.jpg"},
         }
     }
+    fill(STORE, [stored("cats/1.jpg", 7, modified="1-2", scale=0.25)])
+    assert table.items()["cats/1.jpg"].items() >= {"Modified": {"S": "1-2"}, "Scale": {"N": "0.25"}}.items()
+
+
+@pytest.mark.parametrize("vector", [None, {"S": "1 2 3"}])
+def test_an_item_without_a_vector_is_a_sentence(table: DynamoDB, vector: Any) -> None:
+    item = {"ImageId": {"S": "odd"}, **({"Vector": vector} if vector else {})}
+    table.client().put_item(TableName="vectors", Item=item)
+    with opened(STORE) as store:
+        assert [each.image_id for each in store.describe()] == ["odd"]
+        for read in (lambda: store.get(["odd"]), lambda: store.blocks()):
+            with pytest.raises(ConfigurationError, match="the item 'odd' of the table vectors has no Vector of type B"):
+                list(read())
 
 
 def test_items_of_the_original_sample_are_read(table: DynamoDB) -> None:

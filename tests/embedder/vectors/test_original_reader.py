@@ -14,7 +14,7 @@ from tests.parts.dynamodb import DynamoDB
 
 
 def test_the_original_samples_reader(table: DynamoDB, photo_folder: Path, weights: Path) -> None:
-    report = embed(photo_folder, "dynamodb://vectors", weights=weights, device="cpu", engine="torch")
+    report = embed(photo_folder, "dynamodb://vectors", weights=weights, device="cpu", engine="torch", precision="full")
     assert report.embedded == 12
 
     credentials = table.credentials

@@ -1,0 +1,5 @@
+// The page begins where its address says.
+drawOverview();
+drawFinding();
+regroup(Number(threshold.value));
+arrive();

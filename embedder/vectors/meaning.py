@@ -1,0 +1,12 @@
+"""Whether the cosines of a store mean anything: random weights tell no picture from another."""
+
+from __future__ import annotations
+
+from embedder.models.weights import RANDOM
+
+MEANINGLESS = "these vectors were made with random weights, so their cosines mean nothing"
+
+
+def made_at_random(fingerprint: str) -> bool:
+    """Say whether vectors of this fingerprint were made with `--weights random`."""
+    return fingerprint.split("/")[1:2] == [RANDOM]
