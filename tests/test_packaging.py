@@ -131,7 +131,7 @@ def test_the_tested_set_pins_every_requirement() -> None:
 def test_the_tested_set_fits_the_bounds() -> None:
     pinned = {normalized(name): version for name, _, version in (line.partition("==") for line in CONSTRAINTS)}
     for requirement in requirements():
-        matched = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?(?:>=([0-9.]+))?", requirement)
+        matched = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?(?:>=([0-9.]+))?(?: ;.*)?", requirement)
         assert matched, f"{requirement}: only lower bounds are given"
         if matched[2]:
             found = pinned[normalized(matched[1])].split("+")[0]
