@@ -130,7 +130,10 @@ class RunOptions:
     cores: int | None = _option(None, _positive, "processors to use (default: all, or the container's quota)", "N")
     workers: int | None = _option(None, _positive, "threads that decode (default: one a core)", "N")
     dtype: str = _option(
-        "float32", _choice("float32", "float16"), "the stored numbers (default: float32)", "float32|float16"
+        "float32",
+        _choice("float32", "float16", "uint8", "int8"),
+        "the stored numbers (default: float32); uint8 takes one byte for each, or int8 where some are negative",
+        "float32|float16|uint8|int8",
     )
     normalize: bool = _option(False, _switch, "scale every vector to length 1 (default: no)")
     image_id: ImageIdMode = _option(
@@ -157,7 +160,17 @@ class RunOptions:
         f"what counts as an image, in any case (default: {','.join(DEFAULT_SUFFIXES)})",
         "A,B,…",
     )
-    failures: Path | None = _option(None, Path, "write one JSON line a failure to this file", "FILE")
+    damaged: Literal["fail", "embed"] = _option(
+        "fail",
+        _choice("fail", "embed"),
+        "what becomes of an image that has lost a part of its data: fail (the default), or embed, which takes what is "
+        "left of it",
+        "fail|embed",
+    )
+    failures: Path | None = _option(None, Path, "write one JSON line for each failure to this file", "FILE")
+    notices: Path | None = _option(
+        None, Path, "write one JSON line to this file for each file with damage that touches no pixel", "FILE"
+    )
 
     @classmethod
     def resolve(cls, *layers: Layer) -> RunOptions:
@@ -224,7 +237,7 @@ class Options(TypedDict, total=False):
     batch_size: int
     cores: int
     workers: int
-    dtype: Literal["float32", "float16"]
+    dtype: Literal["float32", "float16", "uint8", "int8"]
     normalize: bool
     image_id: ImageIdMode
     recompute: bool
@@ -234,7 +247,9 @@ class Options(TypedDict, total=False):
     allow_mixed: bool
     prune: bool
     suffixes: str | Sequence[str]
+    damaged: Literal["fail", "embed"]
     failures: str | Path
+    notices: str | Path
 
 
 def environment_name(option: str) -> str:

@@ -1,4 +1,4 @@
-"""What the stages hand to each other: reference → sample → picture → embedding → stored vector."""
+"""What the stages hand to each other: reference → sample → picture → stored vector."""
 
 from __future__ import annotations
 
@@ -122,14 +122,6 @@ class Picture:
     pixels: Pixels  # (crop, crop, 3) uint8, RGB
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Embedding:
-    """A batch's vectors, row for row."""
-
-    references: tuple[Reference, ...]
-    vectors: Vectors  # (B, D), in the dtype to be stored
-
-
 SCHEMA_VERSION = 1
 """Raise it when a field is added to a stored vector. Files made before there were versions are 0."""
 
@@ -139,9 +131,9 @@ def _named(attribute: str, **absent: object) -> dict[str, object]:
     return {"attribute": attribute, **absent}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class VectorInfo:
-    """A stored vector without its numbers."""
+    """A stored vector without its numbers. Positional arguments make it of a database's row at little cost."""
 
     image_id: str = field(metadata=_named("ImageId"))
     data_type: str = field(metadata=_named("DataType", absent="float32"))

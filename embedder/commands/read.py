@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from embedder.errors import ConfigurationError
 
 SHOWN_ROWS = 20
 """Rows of the table that `read` prints without --out."""
+
+SUGGESTED_FOR = 3
+"""Missing ids for which similar ones are looked for: each takes a look at the store's ids."""
 
 EXAMPLES = """examples:
   embedder read vectors.db --out vectors.npz
@@ -48,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     from embedder.vectors.export import check_target, write_vectors
     from embedder.vectors.reader import read
 
-    ids = _asked_ids(arguments)
+    asked = _asked_ids(arguments)
+    ids = None if asked is None else _stored_ids(arguments.store, asked)
     out = None
     if arguments.out is not None:
         if arguments.out.startswith("s3vectors://"):
@@ -78,6 +82,19 @@ def _transfer(arguments: argparse.Namespace, ids: list[str] | None) -> int:
     return exit_codes.NOT_FOUND if done.too_long else code
 
 
+def _stored_ids(name: str, asked: Sequence[str]) -> list[str]:
+    """Return the ids as they are stored; one that is not stored stays as it is."""
+    from embedder.stores import open_store
+    from embedder.vectors.ids import as_stored
+
+    store = open_store(name, must_exist=True)
+    try:
+        stored = as_stored(store, asked)
+    finally:
+        store.close()
+    return [stored.get(each, each) for each in asked]
+
+
 def _asked_ids(arguments: argparse.Namespace) -> list[str] | None:
     if arguments.ids_file is None:
         return arguments.ids or None
@@ -102,6 +119,20 @@ def _name_missing(ids: list[str] | None, found: Sequence[str], arguments: argpar
         return exit_codes.NOT_FOUND
     stored = set(found)
     missing = [each for each in ids or () if each not in stored]
-    for each in missing:
-        print(f"embedder read: {each!r} is not in {arguments.store}", file=sys.stderr)
+    for each, close in zip(missing, _suggested(arguments.store, missing), strict=True):
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        print(f"embedder read: {each!r} is not in {arguments.store}{hint}", file=sys.stderr)
     return exit_codes.NOT_FOUND if missing else exit_codes.DONE
+
+
+def _suggested(name: str, missing: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the stored ids nearest to each missing one; none for the later ones of many."""
+    from embedder.stores import open_store
+    from embedder.vectors.ids import suggestions
+
+    store = open_store(name, must_exist=True)
+    try:
+        for number, each in enumerate(missing):
+            yield suggestions(store, each) if number < SUGGESTED_FOR else []
+    finally:
+        store.close()

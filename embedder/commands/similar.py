@@ -87,21 +87,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _search(store: Store, arguments: argparse.Namespace) -> tuple[list[Match], bool]:
     """The matches, and whether the query is one of the stored images."""
+    from embedder.vectors.ids import as_stored
     from embedder.vectors.search import nearest, nearest_to_stored
 
     narrowed = {"fingerprint": arguments.fingerprint, "prefix": arguments.prefix}
-    found = nearest_to_stored(store, arguments.query, arguments.k, **narrowed)
-    if found is not None:
-        return found, True
+    for image_id in as_stored(store, [arguments.query]).values():
+        found = nearest_to_stored(store, image_id, arguments.k, **narrowed)
+        if found is not None:
+            return found, True
     return nearest(store, _embedded(store, arguments), arguments.k, **narrowed), False
 
 
 def _embedded(store: Store, arguments: argparse.Namespace) -> Vectors:
     query = arguments.query
     if "://" not in query and not Path(query).exists():
-        raise ConfigurationError(
-            f"{query!r} is neither an id in {arguments.store} nor a file; embedder read lists the ids"
-        )
+        from embedder.vectors.ids import suggestions
+
+        close = " or ".join(map(repr, suggestions(store, query)))
+        remedy = f"did you mean {close}?" if close else "embedder read lists the ids"
+        raise ConfigurationError(f"{query!r} is neither an id in {arguments.store} nor a file; {remedy}")
     from embedder.vectors.query import embed_query, stored_fingerprint  # loads no model yet
 
     return embed_query(

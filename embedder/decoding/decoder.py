@@ -189,13 +189,29 @@ class Decoder:
         if image.format not in JPEGS:
             return
         width, height = image.size
-        least = self.preprocessing.resize * DRAFT_FACTOR
-        scale = least / min(width, height)
+        resized = max(image.size) if self.preprocessing.fit == "pad" else min(image.size)
+        scale = self.preprocessing.resize * DRAFT_FACTOR / resized
         if scale <= 0.5:
             # A bound in both directions, rounded up: draft() never goes below what it is asked for.
             image.draft(None, (int(width * scale + 1), int(height * scale + 1)))
 
     def _crop(self, image: Image.Image) -> Pixels:
+        """Resize the picture as the preprocessing says, and cut out the centre: (crop, crop, 3)."""
+        preprocessing = self.preprocessing
+        if preprocessing.fit == "short":
+            return self._crop_short(image)
+        filter = FILTERS[preprocessing.interpolation]
+        resize, crop = preprocessing.resize, preprocessing.crop
+        if preprocessing.fit == "both":
+            square = image.resize((resize, resize), filter)
+        else:
+            width, height = (max(1, round(side * resize / max(image.size))) for side in image.size)
+            square = Image.new("RGB", (resize, resize), preprocessing.fill)
+            square.paste(image.resize((width, height), filter), ((resize - width) // 2, (resize - height) // 2))
+        corner = round((resize - crop) / 2)
+        return np.asarray(square.crop((corner, corner, corner + crop, corner + crop)))
+
+    def _crop_short(self, image: Image.Image) -> Pixels:
         """Resize the short side and crop the centre."""
         resize, crop = self.preprocessing.resize, self.preprocessing.crop
         filter = self.preprocessing.interpolation

@@ -58,10 +58,6 @@ class SourceExam:
                 # Its answer says why it refuses, which an answer to HEAD has no body for.
                 self.client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
             except ClientError as error:
-                if aws.error_code(error) in ("404", "NoSuchBucket"):
-                    raise ConfigurationError(
-                        f"there is no bucket {self.bucket}; check the name and the account"
-                    ) from None
                 if aws.error_code(error) not in aws.DENIED_CODES:
                     raise
                 self.reachable = True  # reading may be allowed all the same

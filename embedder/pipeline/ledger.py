@@ -6,14 +6,13 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
-from embedder.errors import ImageError
+from embedder.errors import ImageError, TransientError
 from embedder.records import Failure, Stage
-from embedder.system.files import unwritable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +32,10 @@ class Tally:
         return self.embedded + self.skipped + self.failed
 
 
+DAMAGED = "Damaged"
+"""The notice of an image that has lost a part of its data, and of which the rest is embedded."""
+
+
 class Named(Protocol):
     """What a failure says of an image: a reference, or a stored vector."""
 
@@ -48,14 +51,18 @@ class Ledger:
 
     Args:
         sinks: each receives one JSON line for every failure.
+        notice_sinks: each receives one JSON line for every notice.
     """
 
-    def __init__(self, *sinks: IO[str]) -> None:
+    def __init__(self, *sinks: IO[str], notice_sinks: Sequence[IO[str]] = ()) -> None:
         self.lock = threading.Lock()
         self.began = time.monotonic()
         self.embedded = 0
         self.skipped = 0
+        self.moved = 0
+        """How many of the skipped lay elsewhere when they were embedded."""
         self.failed = 0
+        self.notices: Counter[str] = Counter()
         self.transient = 0
         """How many of the failed may succeed in another run."""
         self.pruned = 0
@@ -64,6 +71,7 @@ class Ledger:
         """The first few, for the summary; the file has them all."""
         self.seconds: defaultdict[Stage, float] = defaultdict(float)
         self.sinks = sinks
+        self.notice_sinks = notice_sinks
 
     @property
     def images(self) -> int:
@@ -79,10 +87,26 @@ class Ledger:
         with self.lock:
             self.embedded += count
 
-    def skip(self, count: int) -> None:
-        """Count images that had the right vector already."""
+    def skip(self, *, moved: bool = False) -> None:
+        """Count an image that had the right vector already.
+
+        Args:
+            moved: whether the image lay elsewhere when it was embedded.
+        """
         with self.lock:
-            self.skipped += count
+            self.skipped += 1
+            self.moved += moved
+
+    def notice(self, image: Named, notices: Iterable[str]) -> None:
+        """Count what was wrong with a file that is embedded all the same, and write it down.
+
+        Raises:
+            TransientError: the notice cannot be written, as on a full disk.
+        """
+        for notice in notices:
+            with self.lock:
+                self.notices[notice] += 1
+                _write(self.notice_sinks, {"image_id": image.image_id, "notice": notice, "etag": image.etag})
 
     def fail(self, failure: Failure) -> None:
         """Count an image as failed, and write the failure down.
@@ -97,11 +121,7 @@ class Ledger:
             self.causes[failure.stage, failure.error] += 1
             if len(self.first_failures) < 10:
                 self.first_failures.append(failure)
-            for sink in self.sinks:
-                try:
-                    sink.write(failure_line(failure))
-                except OSError as error:
-                    raise unwritable("the file of failures", error) from error
+            _write(self.sinks, _fields(failure))
 
     def fail_image(self, image: Named, stage: Stage, error: ImageError) -> None:
         """Count an image as failed, for the reason that the error gives."""
@@ -139,8 +159,16 @@ class Ledger:
                 self.seconds[stage] += spent
 
 
-def failure_line(failure: Failure) -> str:
-    """Write a failure as one line of JSON, whatever characters its id has."""
+def _fields(failure: Failure) -> dict[str, Any]:
     fields = asdict(failure)
     del fields["transient"]
-    return json.dumps(fields) + "\n"
+    return fields
+
+
+def _write(sinks: Iterable[IO[str]], fields: Mapping[str, Any]) -> None:
+    """Write one JSON object as one line, whatever characters the id has."""
+    for sink in sinks:
+        try:
+            sink.write(json.dumps(fields) + "\n")
+        except OSError as error:
+            raise TransientError(f"what became of the images cannot be written: {error.strerror}; run again") from error

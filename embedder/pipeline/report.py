@@ -18,7 +18,13 @@ class Report:
     embedded: int
     skipped: int
     """Images whose stored vector was already the right one."""
+    moved: int
+    """How many of the skipped lay elsewhere when they were embedded; their `Source` is up to date now."""
     failed: int
+    damaged: int
+    """Embedded images that have lost a part of their data (`--damaged embed`)."""
+    notices: Mapping[str, int]
+    """What was wrong with files without touching their pixels, counted by kind."""
     ignored: Mapping[str, int]
     """Files that were not taken for images, counted by suffix or reason."""
     pruned: int
@@ -72,6 +78,11 @@ class Report:
         if self.ignored:
             ignored = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.ignored.items()))
             lines.append(f"ignored: {ignored} (not in --suffixes)")
+        if self.moved:
+            lines.append(f"moved: {self.moved:,} of the skipped, whose Source is up to date now")
+        if self.notices:
+            notices = ", ".join(f"{count:,} {kind}" for kind, count in self.notices.items())
+            lines.append(f"notices: {notices} (--notices FILE names each)")
         if self.pruned:
             lines.append(f"{self.pruned:,} vectors deleted, their images are gone")
         for failure in self.first_failures:

@@ -13,7 +13,7 @@ from embedder import exit_codes
 from embedder.config import DEFAULT_STORE, FailureLimit, Layer, Options, RunOptions
 from embedder.encoders.own import OwnEncoder
 from embedder.errors import ConfigurationError, TransientError
-from embedder.pipeline.ledger import Ledger
+from embedder.pipeline.ledger import DAMAGED, Ledger
 from embedder.pipeline.pruning import prune
 from embedder.pipeline.recipe import Recipe, recipe
 from embedder.pipeline.report import Report
@@ -145,9 +145,10 @@ class Session:
             source = self._open_source()
             store = open_store(self.store_name, stopping=self.stop.hurry)
             stack.callback(store.close)
-            file = stack.enter_context(_failures_file(self.options.failures))
-            sinks = [*([lines] if self.part else []), *([file] if file else [])]
-            self._run(source, store, Ledger(*sinks))
+            failures = stack.enter_context(_lines_file("--failures", self.options.failures))
+            notices = stack.enter_context(_lines_file("--notices", self.options.notices))
+            sinks = [*([lines] if self.part else []), *([failures] if failures else [])]
+            self._run(source, store, Ledger(*sinks, notice_sinks=[notices] if notices else []))
         report = self.report()
         if self.part and report.exit_code in (exit_codes.DONE, exit_codes.BAD_IMAGES):
             self.part.publish(report.as_json(), lines.getvalue())
@@ -174,7 +175,7 @@ class Session:
         if report is None or (report.store, report.fingerprint) != (self.store_name, str(self.recipe.fingerprint)):
             return None
         logger.info("shard %s is done already: its report stands, and nothing is left to do", self.part.number)
-        with _failures_file(self.options.failures) as file:
+        with _lines_file("--failures", self.options.failures) as file:
             if file:
                 file.write(self.part.failures())
         return report
@@ -237,7 +238,10 @@ class Session:
             images=tally.images,
             embedded=tally.embedded,
             skipped=tally.skipped,
+            moved=ledger.moved,
             failed=tally.failed,
+            damaged=ledger.notices[DAMAGED],
+            notices=dict(ledger.notices.most_common()),
             ignored=dict(source.ignored),
             pruned=ledger.pruned,
             seconds=round(seconds, 3),
@@ -264,33 +268,33 @@ def _no_pruning(source: str) -> str:
 
 
 @contextmanager
-def _failures_file(path: Path | None) -> Iterator[IO[str] | None]:
-    """Open `--failures`. The file appears under its name when the run has ended."""
+def _lines_file(option: str, path: Path | None) -> Iterator[IO[str] | None]:
+    """Open a file of lines that an option names. It appears under its name when the run has ended."""
     if path is None:
         yield None
         return
     with ExitStack() as stack:
-        with _named(path):
+        with _named(option, path):
             replacement = Replacement(path)
             stack.callback(replacement.close)
-            # Line by line, so that a failure that cannot be written is noticed at once.
+            # Line by line, so that a line that cannot be written is noticed at once.
             file = replacement.part.open("w", encoding="utf-8", buffering=1)
         try:
             yield file
         finally:
-            with _named(path):
+            with _named(option, path):
                 file.close()
-        with _named(path):
+        with _named(option, path):
             replacement.keep()
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Turn an OSError into a sentence about `--failures`."""
+def _named(option: str, path: Path) -> Iterator[None]:
+    """Turn an OSError into a sentence about the file that an option names."""
     try:
         yield
     except OSError as error:
-        raise unwritable(f"--failures {path}", error, "name a file in a folder that exists") from error
+        raise unwritable(f"{option} {path}", error, "name a file in a folder that exists") from error
 
 
 def exit_code(ledger: Ledger, stop: Stop, limit: FailureLimit) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
@@ -15,11 +15,12 @@ from embedder.config import RunOptions
 from embedder.decoding.processes import IsolatedDecoder
 from embedder.encoders import Encoder
 from embedder.errors import ImageError, RejectedError, TransientError
-from embedder.pipeline.ledger import Ledger
+from embedder.pipeline.ledger import DAMAGED, Ledger, Named
+from embedder.pipeline.number_format import NumberFormat
 from embedder.pipeline.recipe import Recipe
 from embedder.pipeline.skipping import Skipping
 from embedder.pipeline.stopping import Stop
-from embedder.records import Embedding, Failure, Picture, Reference, Sample, Stage, StoredVector, VectorInfo
+from embedder.records import Failure, Picture, Reference, Sample, Stage, StoredVector, VectorInfo, Vectors
 from embedder.sources import Source
 from embedder.stores import Store
 from embedder.system.cores import usable_cores
@@ -84,7 +85,14 @@ class Pipeline:
         self.stop = stop
         self.progress = progress
         budget = Budget(DECODED_BYTES)
-        self.decoder = IsolatedDecoder(recipe.preprocessing, max_pixels=options.max_pixels, reserve=budget.reserve)
+        self.decoder = IsolatedDecoder(
+            recipe.preprocessing,
+            max_pixels=options.max_pixels,
+            exact=options.precision == "full",
+            damaged=options.damaged == "embed",
+            reserve=budget.reserve,
+        )
+        self.numbers = NumberFormat(options.dtype, normalize=options.normalize)
         self.encoder: Encoder | None = None
 
     def run(self) -> None:
@@ -162,9 +170,7 @@ class Pipeline:
         try:
             stored = self.store.lookup([reference.image_id for reference in references])
         except TransientError as error:
-            for reference in references:
-                self.ledger.fail_image(reference, "check", ImageError("StoreUnavailable", str(error), transient=True))
-            self.stop.by_store(error)
+            self._lose_store(references, "check", error)
             return []
         return [todo for each in references if (todo := self._todo(each, stored.get(each.image_id)))]
 
@@ -173,12 +179,30 @@ class Pipeline:
         if stored is not None:
             try:
                 if self.skipping.is_done(reference, stored):
-                    self.ledger.skip(1)
+                    self._skip(reference, stored)
                     return None
             except ImageError as error:
                 self.ledger.fail_image(reference, "check", error)
                 return None
         return Todo(reference, stored)
+
+    def _skip(self, reference: Reference, stored: VectorInfo) -> None:
+        """Keep a stored vector; bring up to date where its image lies, and when that file was modified."""
+        moved = stored.source != reference.uri
+        if moved or stored.modified != reference.modified:
+            try:
+                for vector in self.store.get([reference.image_id]):
+                    self.store.write([replace(vector, source=reference.uri, modified=reference.modified)])
+            except TransientError as error:
+                self._lose_store([reference], "check", error)
+                return
+        self.ledger.skip(moved=moved)
+
+    def _lose_store(self, images: Iterable[Named], stage: Stage, error: TransientError) -> None:
+        """Count images as failed because the store has stopped answering, and end the run."""
+        for image in images:
+            self.ledger.fail_image(image, stage, ImageError("StoreUnavailable", str(error), transient=True))
+        self.stop.by_store(error)
 
     def _fetch(self, todo: Iterable[Todo]) -> Iterator[Sample]:
         def fetch(item: Todo) -> Sample | None:
@@ -207,6 +231,10 @@ class Pipeline:
                 # It may have been damaged on the way.
                 sample = self.source.read(sample.reference)
                 decoded = self.decoder.decode(sample.data)
+            if DAMAGED in decoded.notices and self.source.remote:  # likewise
+                sample = self.source.read(sample.reference)
+                decoded = self.decoder.decode(sample.data)
+            self.ledger.notice(sample.reference, decoded.notices)
             return Picture(reference=sample.reference, pixels=decoded.pixels)
 
         workers = self.options.workers or usable_cores()
@@ -254,7 +282,7 @@ class Pipeline:
         )
         return (result for result in results if result is not None)
 
-    def _encode(self, pictures: Iterator[Picture]) -> Iterator[Embedding]:
+    def _encode(self, pictures: Iterator[Picture]) -> Iterator[list[StoredVector]]:
         first = next(pictures, None)
         if first is None:
             return
@@ -262,56 +290,45 @@ class Pipeline:
         with self.ledger.timed("load"):
             encoder = self.encoder = self.recipe.open_encoder()
 
-        def encode(group: list[Picture]) -> Embedding:
+        def encode(group: list[Picture]) -> list[StoredVector]:
             pixels = np.stack([picture.pixels for picture in group])  # (B, crop, crop, 3)
             with self.ledger.timed("encode"):
                 vectors = encoder.encode(pixels)
-            return self._finish([picture.reference for picture in group], vectors)
+            return list(self._vectors([picture.reference for picture in group], vectors))
 
         groups = grouped(itertools.chain([first], pictures), self.batch_size)
         yield from parallel_map(encode, groups, workers=encoder.lanes, depth=lambda: encoder.lanes + 1, name="encode")
 
-    def _finish(self, references: list[Reference], vectors: np.ndarray) -> Embedding:
-        """Normalise vectors, (B, D), and convert them to the stored dtype. One that is not finite is a failure."""
-        if self.options.normalize:
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors = vectors / np.where(lengths > 0, lengths, 1)
-        with np.errstate(over="ignore"):  # what float16 cannot hold is caught below
-            vectors = vectors.astype(np.dtype(self.options.dtype).newbyteorder("<"))
-        good = np.isfinite(vectors).all(axis=1)
-        for reference in itertools.compress(references, ~good):
-            message = f"the vector has values that {self.options.dtype} cannot hold"
-            self.ledger.fail_image(reference, "encode", ImageError("NotFinite", message))
-        return Embedding(references=tuple(itertools.compress(references, good)), vectors=vectors[good])
-
-    def _write(self, embeddings: Iterable[Embedding]) -> Iterator[int]:
-        def write(group: list[StoredVector]) -> int:
-            with self.ledger.timed("write"):
-                return self._store(group)
-
-        # Within a batch, not across: what is encoded does not wait for the next batch to be stored.
-        groups = (
-            group
-            for embedding in embeddings
-            for group in grouped(self._vectors(embedding), self.store.group or len(embedding.references) or 1)
-        )
-        writers = self.store.writers
-        return parallel_map(write, groups, workers=writers, depth=lambda: 2 * writers, name="write")
-
-    def _vectors(self, embedding: Embedding) -> Iterator[StoredVector]:
+    def _vectors(self, references: list[Reference], vectors: Vectors) -> Iterator[StoredVector]:
+        """Yield vectors, (B, D), as they will be stored. One that cannot be stored is a failure."""
+        made = self.numbers.format(vectors)
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        for reference, vector in zip(embedding.references, embedding.vectors, strict=True):
+        for reference, row, scale, problem in zip(references, made.numbers, made.scales, made.problems, strict=True):
+            if problem is not None:
+                self.ledger.fail_image(reference, "encode", ImageError("NotFinite", problem))
+                continue
             yield StoredVector(
                 image_id=reference.image_id,
-                vector=vector.tobytes(),
-                data_type=self.options.dtype,
-                dimension=len(vector),
+                vector=row.tobytes(),
+                data_type=made.data_type,
+                dimension=len(row),
                 created=created,
                 fingerprint=self.skipping.fingerprint,
                 etag=reference.etag or "",
                 source=reference.uri,
                 modified=reference.modified,
+                scale=scale,
             )
+
+    def _write(self, encoded: Iterable[list[StoredVector]]) -> Iterator[int]:
+        def write(group: list[StoredVector]) -> int:
+            with self.ledger.timed("write"):
+                return self._store(group)
+
+        # Within a batch, not across: what is encoded does not wait for the next batch to be stored.
+        groups = (group for vectors in encoded for group in grouped(vectors, self.store.group or len(vectors) or 1))
+        writers = self.store.writers
+        return parallel_map(write, groups, workers=writers, depth=lambda: 2 * writers, name="write")
 
     def _store(self, group: list[StoredVector]) -> int:
         """Write a group and return how many vectors are stored; the others are failures."""
@@ -320,12 +337,9 @@ class Pipeline:
         except RejectedError as error:
             if len(group) > 1:
                 return sum(self._store([vector]) for vector in group)
-            failure = ImageError("Rejected", str(error))
+            self.ledger.fail_image(group[0], "write", ImageError("Rejected", str(error)))
+            return 0
         except TransientError as error:
-            failure = ImageError("StoreUnavailable", str(error), transient=True)
-            self.stop.by_store(error)
-        else:
-            return len(group)
-        for vector in group:
-            self.ledger.fail_image(vector, "write", failure)
-        return 0
+            self._lose_store(group, "write", error)
+            return 0
+        return len(group)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import starmap
+from operator import attrgetter
 from typing import Any
 
 from embedder.errors import ConfigurationError
@@ -25,6 +27,8 @@ INSERT = (
     f"INSERT OR REPLACE INTO vectors ({', '.join(each.name for each in ATTRIBUTES)}) "
     f"VALUES ({', '.join('?' * len(ATTRIBUTES))})"
 )
+
+ROW = attrgetter(*(each.field for each in ATTRIBUTES))
 
 VARIABLES = 500
 """Parameters in one statement; every SQLite build takes 999."""
@@ -87,20 +91,19 @@ class SQLiteStore:
                 self._writer()  # a killed run left it; closing then folds it back even if nothing is written
 
     def lookup(self, image_ids: Sequence[str]) -> dict[str, VectorInfo]:
-        return {row[0]: _info(row) for row in self._rows_by_id(INFO_ATTRIBUTES, image_ids)}
+        return {row[0]: VectorInfo(*row) for row in self._rows_by_id(INFO_ATTRIBUTES, image_ids)}
 
     def sample(self) -> VectorInfo | None:
         rows = self._query(INFO_ATTRIBUTES, "LIMIT 1")
-        return _info(rows[0]) if rows else None
+        return VectorInfo(*rows[0]) if rows else None
 
     def write(self, vectors: Sequence[StoredVector]) -> None:
-        rows = [tuple(getattr(vector, each.field) for each in ATTRIBUTES) for vector in vectors]
         with self.lock, self.file.sentences(), transaction(self._writer()) as connection:
-            connection.executemany(INSERT, rows)
+            connection.executemany(INSERT, map(ROW, vectors))
 
     def get(self, image_ids: Sequence[str]) -> Iterator[StoredVector]:
         for row in self._rows_by_id(ATTRIBUTES, image_ids):
-            yield StoredVector(**{each.field: value for each, value in zip(ATTRIBUTES, row, strict=True)})
+            yield StoredVector(*row[:-1], vector=row[-1])
 
     def blocks(self, prefix: str = "") -> Iterator[Block]:
         start = prefix.encode()
@@ -111,7 +114,7 @@ class SQLiteStore:
 
     def describe(self) -> Iterator[VectorInfo]:
         for rows in self._stream(INFO_ATTRIBUTES):
-            yield from map(_info, rows)
+            yield from starmap(VectorInfo, rows)
 
     def delete(self, image_ids: Sequence[str]) -> None:
         with self.lock, self.file.sentences(), transaction(self._writer()) as connection:
@@ -156,7 +159,3 @@ def _select(
     found = columns(connection)
     chosen = ", ".join(each.name if each.name in found else "NULL" for each in wanted)
     return connection.execute(f"SELECT {chosen} FROM vectors {where}", values)
-
-
-def _info(row: tuple[Any, ...]) -> VectorInfo:
-    return VectorInfo(**{each.field: value for each, value in zip(INFO_ATTRIBUTES, row, strict=True)})

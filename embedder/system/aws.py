@@ -272,6 +272,9 @@ def explain(error: Exception, what: str) -> EmbedderError:
         )
     if isinstance(error, NoRegionError):
         return ConfigurationError(f"{what} needs an AWS region; set AWS_DEFAULT_REGION")
+    if code == "NoSuchBucket":
+        bucket = what.removeprefix("s3://").partition("/")[0]
+        return ConfigurationError(f"there is no bucket {bucket}; check the name and the account")
     if code in CREDENTIAL_CODES:
         return ConfigurationError(
             f"{what} does not accept these AWS credentials: {code}: {error}; check the keys, or AWS_PROFILE"

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import repeat
+from operator import is_not
 from pathlib import Path
 from typing import IO, Any
 
@@ -205,7 +207,7 @@ def _batches(
         counts.update(part.fingerprints)
         if len(counts) > 1:
             continue  # nothing more is yielded, but the sentence below says how many there are of each
-        scaled = (each is not None for each in part.scales)
+        scaled = map(is_not, part.scales, repeat(None))
         shapes.update(zip(part.data_types, part.dimensions, scaled, strict=True))
         ids += part.image_ids
         rows += part.vectors

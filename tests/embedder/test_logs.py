@@ -251,7 +251,8 @@ class TestMeter:
         ledger.embed(3)
         (first,) = meter.take(totals_of_tally(ledger.tally()))
         assert meter.take(totals_of_tally(ledger.tally())) == []
-        ledger.skip(2)
+        ledger.skip()
+        ledger.skip()
         ledger.fail(Failure(image_id="x", stage="decode", error="Corrupt", message="x"))
         second, of_stage = meter.take(totals_of_tally(ledger.tally()))
         for line in (first, second, of_stage):

@@ -88,6 +88,8 @@ def _reached(modules: tuple[str, ...]) -> set[Path]:
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and ":" in node.value:
+                names = [node.value.partition(":")[0]]  # a row of a table: `embedder.stores.sqlite:SQLiteStore`
             else:
                 continue
             waiting += [found for name in names if (found := _file(name))]
@@ -96,6 +98,8 @@ def _reached(modules: tuple[str, ...]) -> set[Path]:
 
 def _file(module: str) -> Path | None:
     if module.split(".")[0] not in ("embedder", "submitter") and not module.startswith("infra.job_monitor."):
+        return None
+    if not all(part.isidentifier() for part in module.split(".")):
         return None
     path = ROOT.joinpath(*module.split("."))
     found = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"

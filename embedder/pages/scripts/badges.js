@@ -1,5 +1,5 @@
 // Each region's picture and label, while the pictures on the map are too small to recognise.
-const BADGE = 56; // the largest, in screen pixels
+const BADGE = 56, SHARE = 0.11; // the largest, in screen pixels and of the width of the map
 const SPECK = 44; // pictures of the map smaller than this need them
 
 const labels = regions.map((region) => {
@@ -13,14 +13,17 @@ const rooms = labels.map((label) => painter.measureText(label).width + 12);
 // Where regions have their pictures, in screen pixels; the map's pointer asks too.
 function badges() {
   if (side * view.scale >= SPECK || regions.length < 2 || choice.found) return [];
-  const cell = side * view.scale, taken = [];
+  const cell = side * view.scale, taken = [], most = Math.min(BADGE, SHARE * map.clientWidth);
+  const chosen = choice.chosen < 0 ? null : place(choice.chosen);
+  const left = chosen && view.x + chosen.column * cell, top = chosen && view.y + chosen.row * cell;
   regions.forEach((region, number) => {
-    const size = Math.max(32, Math.min(BADGE, Math.sqrt(region.images.length) * cell * 0.45));
+    const size = Math.max(32, Math.min(most, Math.sqrt(region.images.length) * cell * 0.45));
     const x = view.x + ((region.cell % columns) + 0.5) * cell - size / 2;
     const y = view.y + (Math.floor(region.cell / columns) + 0.5) * cell - size / 2;
     const wide = Math.max(size, rooms[number]), middle = x + size / 2;
     const apart = (each) => Math.abs(each.middle - middle) > (each.wide + wide) / 2 + 4 || y > each.y + each.size + 24 || y + size + 24 < each.y;
-    if (size > cell && taken.every(apart)) taken.push({ number, x, y, size, wide, middle });
+    const hides = chosen && x < left + cell && left < x + size && y < top + cell && top < y + size + 24;
+    if (size > cell && !hides && taken.every(apart)) taken.push({ number, x, y, size, wide, middle });
   });
   return taken;
 }

@@ -51,11 +51,11 @@ function draw() {
   drawOverlays(colour("--ground"));
   drawBorders(colour("--ground"));
   if (choice.found && choice.found.length <= 2000) frame(choice.found, colour("--mark"), 2);
+  drawBadges(colour);
   drawNeighbours(colour("--accent"), colour("--raised"));
   frame(choice.marked, colour("--mark"), 3);
   if (choice.pointed >= 0) frame([choice.pointed], colour("--ink"), 2);
   if (choice.chosen >= 0) frame([choice.chosen], colour("--accent"), 4);
-  drawBadges(colour);
   if (sheets.every((each) => each.levels.length)) document.body.dataset.ready = "yes";
 }
 

@@ -20,10 +20,12 @@ def failure(image_id: str, **changes: object) -> Failure:
 def test_every_image_is_one_of_three() -> None:
     ledger = Ledger()
     ledger.embed(5)
-    ledger.skip(2)
+    ledger.skip()
+    ledger.skip(moved=True)
     ledger.fail(failure("a"))
     ledger.fail(failure("b", transient=True))
     assert (ledger.images, ledger.embedded, ledger.skipped, ledger.failed, ledger.transient) == (9, 5, 2, 2, 1)
+    assert ledger.moved == 1
 
 
 def test_threads_lose_no_count() -> None:
