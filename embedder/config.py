@@ -160,6 +160,9 @@ class RunOptions:
         f"what counts as an image, in any case (default: {','.join(DEFAULT_SUFFIXES)})",
         "A,B,…",
     )
+    hidden: bool = _option(
+        False, _switch, "take hidden files and folders too, whose name begins with a dot (default: no)"
+    )
     damaged: Literal["fail", "embed"] = _option(
         "fail",
         _choice("fail", "embed"),
@@ -247,6 +250,7 @@ class Options(TypedDict, total=False):
     allow_mixed: bool
     prune: bool
     suffixes: str | Sequence[str]
+    hidden: bool
     damaged: Literal["fail", "embed"]
     failures: str | Path
     notices: str | Path
