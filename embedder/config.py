@@ -164,6 +164,9 @@ class RunOptions:
         f"the suffixes of image files, in upper or lower case (default: {','.join(DEFAULT_SUFFIXES)})",
         "A,B,…",
     )
+    hidden: bool = _option(
+        False, _switch, "take hidden files and folders too, whose name begins with a dot (default: no)"
+    )
     damaged: Literal["fail", "embed"] = _option(
         "fail",
         _choice("fail", "embed"),
@@ -250,6 +253,7 @@ class Options(TypedDict, total=False):
     allow_mixed: bool
     prune: bool
     suffixes: str | Sequence[str]
+    hidden: bool
     damaged: Literal["fail", "embed"]
     failures: str | Path
     notices: str | Path

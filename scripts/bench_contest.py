@@ -122,10 +122,11 @@ def comparison(contestants: list[Contestant]) -> list[str]:
     else:
         bound, formula = 1 / (1 / encoding.rate + 1 / decode.rate), "bound for shared cores, 1 / (1/encode + 1/decode)"
     stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in whole.rounds[-1]["stages"].items())
+    of_bound = whole.rate / bound
     return [
         f"- whole run / original's way: {whole.rate / by_name['original'].rate:.2f}",
         f"- whole run / textbook recipe: {whole.rate / by_name['textbook'].rate:.2f}",
-        f"- {formula}: {bound:.1f} images/s with {encoding.title}; the whole run reaches {whole.rate / bound:.2f} of it",
+        f"- {formula}: {bound:.1f} images/s with {encoding.title}; the whole run reaches {of_bound:.2f} of it",
         f"- `embedder run` took {whole.rounds[-1]['engine']}; thread seconds by stage: {stages}",
     ]
 

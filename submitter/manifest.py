@@ -89,6 +89,31 @@ def bare_etag(etag: str | None) -> str | None:
     return etag.strip('"') if etag is not None else None
 
 
+_APPLE_DOUBLE = re.compile(r"(?<![^/])(?:\._[^/]*\Z|__MACOSX(?:/|\Z))")
+_HIDDEN = re.compile(
+    r"(?<![^/])(?:\.(?!\.?(?:/|\Z))"
+    r"|(?:@eaDir|@Recycle|#recycle|\$RECYCLE\.BIN|System Volume Information)(?:/|\Z)"
+    r"|(?:eh)?thumbs\.db\Z|desktop\.ini\Z)",
+    re.IGNORECASE,
+)
+
+
+def no_picture(path: str, *, hidden: bool = False) -> str | None:
+    """Return why a file is nobody's picture, whatever its suffix; None if it may be one.
+
+    `AppleDouble`: what a Mac writes beside a file, `._NAME` and `__MACOSX/`. It may have an image's suffix and is none.
+    `hidden`: a file or folder whose name begins with a dot, and what other systems hide: the thumbnails and deleted
+    files of Windows, Synology and QNAP.
+
+    Args:
+        path: below the folder that somebody named, since what is named is wanted. A folder's may end with a slash.
+        hidden: whether hidden files are wanted.
+    """
+    if _APPLE_DOUBLE.search(path):
+        return "AppleDouble"
+    return "hidden" if not hidden and _HIDDEN.search(path) else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLocation:
     """The address of a run, and the keys of its objects.

@@ -47,7 +47,7 @@ def new_run_for(request: Request, run_id: str, *, bucket: str, services: Service
     return NewRun(
         run_id=run_id,
         source=request.inventory or "paths",
-        entries=select(found, request.suffixes, tally),
+        entries=select(found, request.suffixes, tally, request.folders),
         tally=tally,
         folders=request.folders,
         shard_size=request.shard_size,

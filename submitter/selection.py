@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from submitter.manifest import RUNS_PREFIX, Entry
+from submitter.manifest import RUNS_PREFIX, Entry, no_picture
 
 DEFAULT_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif")
 
@@ -33,7 +33,7 @@ class ListingTally:
     images: int = 0
     bytes: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
-    """By reason: `suffix`, `folder`, `archived`, `manifests`, `noncurrent`, `not_created`."""
+    """By reason: `hidden`, `AppleDouble`, `suffix`, `folder`, `archived`, `manifests`, `noncurrent`, `not_created`."""
     class_bytes: Counter[str] = field(default_factory=Counter)
     """Bytes of the images by storage class, because some classes charge for reading."""
     empty_paths: list[str] = field(default_factory=list)
@@ -43,11 +43,18 @@ class ListingTally:
         return self.images + sum(self.skipped.values())
 
 
-def select(found: Iterable[S3Object], suffixes: tuple[str, ...], tally: ListingTally) -> Iterator[Entry]:
-    """Yield the images among `found` and count all objects into `tally`. Suffixes have no dot."""
+def select(
+    found: Iterable[S3Object], suffixes: tuple[str, ...], tally: ListingTally, folders: Sequence[str] = ("",)
+) -> Iterator[Entry]:
+    """Yield the images among `found` and count all objects into `tally`.
+
+    Args:
+        suffixes: without their dot.
+        folders: the key prefixes that somebody named, of which one may itself be hidden.
+    """
     endings = tuple(f".{suffix}" for suffix in suffixes)
     for each in found:
-        reason = each.passed_over or _reason_to_skip(each, endings)
+        reason = each.passed_over or _reason_to_skip(each, endings, folders)
         if reason:
             tally.skipped[reason] += 1
             continue
@@ -57,11 +64,14 @@ def select(found: Iterable[S3Object], suffixes: tuple[str, ...], tally: ListingT
         yield Entry(key=each.key, etag=each.etag, size=each.size)
 
 
-def _reason_to_skip(found: S3Object, endings: tuple[str, ...]) -> str | None:
+def _reason_to_skip(found: S3Object, endings: tuple[str, ...], folders: Sequence[str]) -> str | None:
     if found.key.startswith(RUNS_PREFIX):
         return "manifests"
     if found.key.endswith("/") and not found.size:
         return "folder"
+    folder = next((each for each in folders if found.key.startswith(each)), "")
+    if reason := no_picture(found.key[len(folder) :]):
+        return reason
     if not found.key.lower().endswith(endings):
         return "suffix"
     if found.storage_class in ARCHIVED:

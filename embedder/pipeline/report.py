@@ -77,7 +77,7 @@ class Report:
             lines.append(f"thread seconds by stage: {stages}")
         if self.ignored:
             ignored = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.ignored.items()))
-            lines.append(f"ignored: {ignored} (not in --suffixes)")
+            lines.append(f"ignored: {ignored} (see --suffixes and --hidden)")
         if self.moved:
             lines.append(f"moved: {self.moved:,} of the skipped, whose Source is up to date now")
         if self.notices:

@@ -128,7 +128,7 @@ class Session:
         self.source_name = source
         self.store_name = store
         self.options = options
-        self.selection = Selection(suffixes=options.suffixes, image_id=options.image_id)
+        self.selection = Selection(suffixes=options.suffixes, image_id=options.image_id, hidden=options.hidden)
         self.recipe = recipe
         self.part = part
         self.stop = stop
@@ -224,7 +224,7 @@ class Session:
         ignored = ", ".join(f"{count} {kind}" for kind, count in sorted(source.ignored.items()))
         raise ConfigurationError(
             f"there is no image in {source.name}"
-            + (f" (ignored: {ignored}; see --suffixes)" if ignored else "")
+            + (f" (ignored: {ignored}; see --suffixes and --hidden)" if ignored else "")
             + "; name a folder, a prefix or a shard that holds some"
         )
 

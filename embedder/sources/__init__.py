@@ -17,6 +17,8 @@ from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 from embedder.config import DEFAULT_SUFFIXES, ImageIdMode
 from embedder.errors import ConfigurationError
 from embedder.records import Failure, Reference, Sample
+from embedder.sources.naming import suffix
+from submitter.manifest import no_picture
 
 S3_SCHEME = "s3://"
 DENIED = "AccessDenied"
@@ -32,10 +34,19 @@ class Selection:
     suffixes: Sequence[str] = DEFAULT_SUFFIXES
     """In lower case, without the dot."""
     image_id: ImageIdMode = "key"
+    hidden: bool = False
+    """Whether hidden files are wanted too."""
 
-    def takes(self, suffix: str) -> bool:
-        """Say whether a file with this suffix, such as `.jpg`, is an image."""
-        return suffix.removeprefix(".") in self.suffixes
+    def reason_to_ignore(self, path: str) -> str | None:
+        """Return why a file is not taken for an image, None if it is.
+
+        Args:
+            path: below the source, which may itself be hidden.
+        """
+        if reason := no_picture(path, hidden=self.hidden):
+            return reason
+        kind = suffix(path)
+        return None if kind.removeprefix(".") in self.suffixes else kind
 
 
 class Source(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from embedder.records import Failure, Reference, Sample
 from embedder.sources import Selection
-from embedder.sources.naming import image_id, suffix, unique_stems
+from embedder.sources.naming import image_id, unique_stems
 from embedder.sources.reader import S3Reader, split_uri
 
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
@@ -46,8 +46,8 @@ class PrefixSource:
                 key, size = entry["Key"], entry["Size"]
                 if key.endswith("/") and not size:
                     self.ignored["folder marker"] += 1
-                elif not self.selection.takes(kind := suffix(key)):
-                    self.ignored[kind] += 1
+                elif reason := self.selection.reason_to_ignore(key.removeprefix(self.prefix)):
+                    self.ignored[reason] += 1
                 elif entry.get("StorageClass") in ARCHIVED:
                     self.ignored[f"archived ({entry['StorageClass']})"] += 1
                 else:

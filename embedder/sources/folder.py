@@ -15,7 +15,8 @@ from urllib.parse import unquote_to_bytes
 from embedder.errors import ImageError, TransientError
 from embedder.records import Failure, Reference, Sample
 from embedder.sources import Selection
-from embedder.sources.naming import image_id, suffix, unique_stems
+from embedder.sources.naming import image_id, unique_stems
+from submitter.manifest import no_picture
 
 FILE_SCHEME = "file://"
 
@@ -76,9 +77,12 @@ class FolderSource:
                 message = "the name is not UTF-8, and its id would be that of another file; rename one of them"
                 yield Failure(image_id=prefix + name, stage="list", error="BadName", message=message)
             elif _is_folder(entry):
-                yield from self._folder(Path(entry.path), f"{prefix}{name}/", (*above, here))
-            elif not self.selection.takes(kind := suffix(name)):
-                self.ignored[kind] += 1
+                if reason := no_picture(f"{name}/", hidden=self.selection.hidden):
+                    self.ignored[reason] += 1  # for all that is in it, which this program may not be allowed to list
+                else:
+                    yield from self._folder(Path(entry.path), f"{prefix}{name}/", (*above, here))
+            elif reason := self.selection.reason_to_ignore(name):
+                self.ignored[reason] += 1
             else:
                 yield self._reference(Path(entry.path), prefix + name)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import repeat
-from operator import is_not
+from operator import attrgetter, is_not
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,9 +17,14 @@ import numpy as np
 from embedder.errors import ConfigurationError
 from embedder.records import BLOCK_ATTRIBUTES, Block, StoredVector, Vectors
 from embedder.stores import Store, open_store
+from embedder.system.threads import grouped
 
 BATCH = 4096
 """Vectors at a time: eight megabytes of 512 float32."""
+
+ROWS = 1000
+"""Vectors in a block of those that were asked for by id."""
+ROW = attrgetter(*(each.field for each in BLOCK_ATTRIBUTES))
 
 LARGEST_SCALE = float(np.finfo(np.float32).max)
 
@@ -177,7 +182,8 @@ def _selected(
         return batches(store, prefix=prefix, fingerprint=fingerprint), None
     asked = [each for each in ids if each.startswith(prefix)]
     stored = store.get(list(dict.fromkeys(asked)))
-    return _batches(map(_block, stored), store.name, fingerprint, BATCH), asked
+    blocks = (Block.of(map(ROW, group)) for group in grouped(stored, ROWS))
+    return _batches(blocks, store.name, fingerprint, BATCH), asked
 
 
 def _in_order(names: list[str], asked: list[str] | None) -> list[str]:
@@ -219,10 +225,6 @@ def _batches(
         raise incomparable(store, [f"{kind or 'unknown'} ({count:,})" for kind, count in counts.most_common()])
     if ids:
         yield ids, _stacked(rows, scales, shapes, store)
-
-
-def _block(stored: StoredVector) -> Block:
-    return Block.of([[getattr(stored, each.field) for each in BLOCK_ATTRIBUTES]])
 
 
 def _stacked(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submitter.manifest import Entry, Run, RunLocation, bare_etag, parse_entries, shard_number
+from submitter.manifest import Entry, Run, RunLocation, bare_etag, no_picture, parse_entries, shard_number
 
 RUN = Run(
     run_id="r",
@@ -165,3 +165,29 @@ def test_a_run_is_immutable() -> None:
     assert replace(RUN, images=4) != RUN
     with pytest.raises(AttributeError):
         RUN.images = 4  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("path", "reason", "asked_for"),
+    [
+        ("a/1.jpg", None, None),
+        ("./a/../1.jpg", None, None),
+        ("a.b/1.2.jpg", None, None),
+        ("desktop.ini.jpg", None, None),
+        ("my__MACOSX/1.jpg", None, None),
+        ("._1.jpg", "AppleDouble", "AppleDouble"),
+        ("a/._1.jpg", "AppleDouble", "AppleDouble"),
+        ("a/__MACOSX/1.jpg", "AppleDouble", "AppleDouble"),
+        ("._folder/1.jpg", "hidden", None),
+        (".1.jpg", "hidden", None),
+        ("...1.jpg", "hidden", None),
+        ("a/.b/c/1.jpg", "hidden", None),
+        ("a/@eaDir/1.jpg", "hidden", None),
+        ("$RECYCLE.BIN/1.jpg", "hidden", None),
+        ("a/thumbs.db", "hidden", None),
+        ("line\n/.1.jpg\n", "hidden", None),
+    ],
+)
+def test_what_is_nobodys_picture(path: str, reason: str | None, asked_for: str | None) -> None:
+    assert no_picture(path) == reason
+    assert no_picture(path, hidden=True) == asked_for

@@ -28,10 +28,23 @@ def test_images(key: str) -> None:
         ("images/", "folder"),
         ("images/a.jpg/", "folder"),
         ("manifests/r/x.jpg", "manifests"),
+        ("a/._1.jpg", "AppleDouble"),
+        ("__MACOSX/a/1.jpg", "AppleDouble"),
+        (".thumbnails/1.jpg", "hidden"),
+        ("a/@eaDir/1.jpg/t.jpg", "hidden"),
+        ("a/.DS_Store", "hidden"),
     ],
 )
 def test_not_images(key: str, why: str) -> None:
     assert reason(key, size=0) == why
+
+
+def test_a_hidden_folder_that_is_named_is_read() -> None:
+    keys = [".a/1.jpg", ".a/.2.jpg", "b/3.jpg", "b/.c/4.jpg"]
+    tally = ListingTally()
+    found = [S3Object(key=key, etag="e", size=1) for key in keys]
+    assert [each.key for each in select(found, ("jpg",), tally, folders=(".a/", "b/"))] == [".a/1.jpg", "b/3.jpg"]
+    assert tally.skipped == {"hidden": 2}
 
 
 def test_an_empty_image_is_for_the_worker_to_name() -> None:

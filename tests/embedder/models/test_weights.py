@@ -13,12 +13,13 @@ import torch
 from safetensors.torch import save_file
 
 from embedder import embed, read
-from embedder.errors import ConfigurationError
+from embedder.errors import ConfigurationError, TransientError
 from embedder.models import weights
 from embedder.models.catalog import RESNET18
 from embedder.models.checkpoint import Checkpoint
 from embedder.models.weights import find_weights, load_state_dict, published_file, sha256
 from embedder.records import Vectors
+from tests.embedder.limits import longest_file
 from tests.embedder.pictures import put
 
 MODEL = RESNET18
@@ -206,6 +207,13 @@ class TestPublished:
         served.write_bytes(b"a login page")
         with pytest.raises(ConfigurationError, match="its SHA-256 differs"):
             published_file(self.model(served.as_uri(), "f37072fd"))
+        assert list(home.iterdir()) == []
+
+    def test_a_download_that_finds_no_space_may_be_tried_again(self, home: Path, tmp_path: Path) -> None:
+        served = tmp_path / "resnet18-x.pth"
+        served.write_bytes(bytes(200_000))
+        with longest_file(100_000), pytest.raises(TransientError, match="no space left for the published weights"):
+            published_file(self.model(served.as_uri(), sha256(served)[:8]))
         assert list(home.iterdir()) == []
 
     def test_as_a_program_it_says_whether_they_can_be_had(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:

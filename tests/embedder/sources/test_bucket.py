@@ -58,6 +58,17 @@ def test_suffixes_are_read_in_any_case_and_the_rest_is_counted(bucket: S3) -> No
     assert found.ignored == {".heic": 2, "(no suffix)": 1, ".txt": 1}
 
 
+def test_hidden_keys_and_those_of_macs_are_ignored_by_reason(moto_bucket: S3) -> None:
+    keys = ("i/a.jpg", "i/._a.jpg", "i/.b.jpg", "i/__MACOSX/x.jpg", "i/@eaDir/t.jpg", "i/.t/1.jpg")
+    moto_bucket.put(dict.fromkeys(keys, b"x"))
+    found = source(moto_bucket.uri("i/"))
+    assert [each.image_id for each in references(found)] == ["i/a.jpg"]
+    assert found.ignored == {"AppleDouble": 2, "hidden": 3}
+    assert ids(moto_bucket.uri("i/"), hidden=True) == ["i/.b.jpg", "i/.t/1.jpg", "i/@eaDir/t.jpg", "i/a.jpg"]
+    assert ids(moto_bucket.uri("i/.t")) == ["i/.t/1.jpg"]
+    assert ids(moto_bucket.uri("i/._a.jpg")) == ["i/._a.jpg"]
+
+
 def test_folder_markers_are_no_images(moto_bucket: S3) -> None:
     moto_bucket.put({"i/": b"", "i/a.jpg/": b"", "i/a.jpg/b.jpg": b"x"})
     found = source(moto_bucket.uri("i/"))

@@ -43,10 +43,30 @@ def test_references_say_where_the_image_is(folder: Path) -> None:
 
 
 def test_suffixes_are_read_in_any_case_and_the_rest_is_counted(folder: Path) -> None:
-    put(folder, "a.JPG", "b.Jpeg", "c.jpg", "d.heic", "e.heic", "f", "notjpg", "g.jpg.txt", ".jpg")
+    put(folder, "a.JPG", "b.Jpeg", "c.jpg", "d.heic", "e.heic", "f", "notjpg", "g.jpg.txt")
     found = source(folder)
     assert [each.image_id for each in references(found)] == ["a.JPG", "b.Jpeg", "c.jpg"]
-    assert found.ignored == {".heic": 2, "(no suffix)": 3, ".txt": 1}
+    assert found.ignored == {".heic": 2, "(no suffix)": 2, ".txt": 1}
+
+
+def test_hidden_files_and_those_of_macs_are_ignored_by_reason(folder: Path) -> None:
+    put(
+        folder, "a.jpg", "._a.jpg", ".b.jpg", "__MACOSX/x.jpg", "@eaDir/t.jpg", ".thumbnails/1.jpg", ".thumbnails/2.jpg"
+    )
+    put(folder, "in/Thumbs.db", "in/..c.jpg")
+    found = source(folder)
+    assert [each.image_id for each in references(found)] == ["a.jpg"]
+    assert found.ignored == {"AppleDouble": 2, "hidden": 5}  # the folders count once
+    everything = source(folder, hidden=True)
+    expected = [".b.jpg", ".thumbnails/1.jpg", ".thumbnails/2.jpg", "@eaDir/t.jpg", "a.jpg", "in/..c.jpg"]
+    assert [each.image_id for each in references(everything)] == expected
+    assert everything.ignored == {"AppleDouble": 2, ".db": 1}
+
+
+def test_a_hidden_folder_or_file_that_is_named_is_read(folder: Path) -> None:
+    put(folder, ".secret/1.jpg", ".secret/.2.jpg")
+    assert ids(folder / ".secret") == ["1.jpg"]
+    assert ids(folder / ".secret" / ".2.jpg") == [".2.jpg"]
 
 
 def test_other_suffixes_can_be_asked_for(folder: Path) -> None:

@@ -85,6 +85,13 @@ def test_everything_goes_in_by_five_hundred_and_a_second_time_nothing(
     assert len(calls["put"]) == 3
 
 
+def test_a_vector_of_bytes_goes_in_as_float32(client: Any, tmp_path: Path) -> None:
+    store, numbers = str(tmp_path / "vectors.db"), np.arange(512) % 256
+    fill(store, [stored("a", vector=numbers.astype(np.uint8).tobytes(), data_type="uint8", scale=0.5)])
+    assert command("read", store, "--out", INDEX).returncode == 0
+    assert contents(client)["a"]["data"]["float32"] == (numbers * 0.5).tolist()
+
+
 def test_what_was_left_or_has_changed_is_put(client: Any, calls: dict[str, list[int]], tmp_path: Path) -> None:
     store = str(tmp_path / "vectors.db")
     fill(store, many(10))
