@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from embedder.errors import ConfigurationError, EmbedderError, ImageError
+from embedder.errors import EmbedderError, ImageError
 from embedder.sources import DENIED
 from embedder.sources.body import Checksums, read_body
 from embedder.sources.shortcut import Shortcut
@@ -65,6 +65,4 @@ def _explain(error: Exception, bucket: str, key: str) -> EmbedderError:
         return ImageError(DENIED, "access denied; s3:GetObject is needed")
     if code == "InvalidObjectState":
         return ImageError("Archived", "the object is archived and has to be restored first")
-    if code == "NoSuchBucket":
-        return ConfigurationError(f"there is no bucket {bucket}")
     return aws.explain(error, f"s3://{bucket}/{key}")
