@@ -1,4 +1,4 @@
-"""Images in, vectors out, every image accounted for.
+"""Turns images into vectors, and accounts for every image.
 
 from embedder import embed, read, read_batches
 
@@ -43,7 +43,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is: reading needs no torch, and --help nothing at all."""
+    """Import a public name on first use, so that reading needs no torch, and --help nothing at all."""
     if name not in _HOMES:
         raise AttributeError(f"module 'embedder' has no attribute {name!r}")
     from importlib import import_module

@@ -1,4 +1,4 @@
-"""`python -m embedder` is `embedder`."""
+"""Makes `python -m embedder` the same as `embedder`."""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""The command `embedder`: words in, exit codes out. What is heavy is imported when it is needed."""
+"""The command `embedder`: parses the command line, runs the command, and returns its exit code.
+
+Heavy libraries are imported only by the commands that need them, so that `--help` stays fast.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ from embedder.errors import ConfigurationError, EmbedderError
 from embedder.logs import complain, is_json, logger, open_log
 
 COMMANDS = (run, read, similar, gallery, duplicates, info, doctor)
-"""In the order of --help."""
+"""Every command, in the order in which --help lists them."""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with one sentence for a mistake."""
+    """An argparse parser that reports a mistake in one sentence."""
 
     def __init__(self, *, prog: str, description: str, epilog: str | None = None) -> None:
         raw = argparse.RawDescriptionHelpFormatter
@@ -31,8 +34,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    """The whole command line."""
-    top = Parser(prog="embedder", description="Images in, vectors out, every image accounted for.")
+    """Build the parser for all commands."""
+    top = Parser(prog="embedder", description="Turn images into vectors, and account for every image.")
     top.add_argument("--version", action="version", version=f"embedder {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
@@ -43,23 +46,23 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     if os.getpid() == 1:
-        # The first process of a container is not ended by a signal that it does not handle.
+        # The kernel ignores a signal to a container's first process unless that process handles it.
         signal.signal(signal.SIGTERM, _end)
     program = "embedder"
     try:
         if config.log_is_json():
-            open_log(as_json=True, origin=config.origin(None))  # from the first line on
+            open_log(as_json=True, origin=config.origin(None))  # first, so that a usage error is JSON, too
         arguments, unknown = parser().parse_known_args(argv)
         program = f"embedder {arguments.command}"
         if unknown:
-            raise ConfigurationError(f"unknown option or word {unknown[0]!r}; see {program} --help")
+            raise ConfigurationError(f"unknown option or argument {unknown[0]!r}; see {program} --help")
         function: Callable[[argparse.Namespace], int] = arguments.function
         return function(arguments)
     except EmbedderError as error:
         complain(program, str(error))
         return exit_codes.of_error(error)
     except BrokenPipeError:
-        # The reader of our output has gone, as `| head` does.
+        # The program that reads our output has ended, as `| head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.SIGNAL_BASE + signal.SIGPIPE
     except Exception as error:

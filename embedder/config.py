@@ -1,7 +1,7 @@
-"""Every option of `embedder run`, in one table; and the only reader of the environment.
+"""The table of all options of `embedder run`. Only this module reads the environment.
 
-Each option is a field of `RunOptions`. The command line, the variables `EMBEDDER_<OPTION>`, the keywords of the Python
-function and a run's `run.json` are layers over this table.
+Each option is a field of `RunOptions`. Values come in layers: the command line, the variables `EMBEDDER_<OPTION>`, the
+keywords of the Python function, and a run's `run.json`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal, TypedDict
 from embedder.errors import ConfigurationError
 
 DEFAULT_STORE = "./vectors.db"
-"""The store of a source that is not a run; a run has a table of its own."""
+"""The default store. A run has a table of its own instead."""
 DEFAULT_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif")
 DEFAULT_MAX_PIXELS = 178_956_970
 """Pillow's own limit: a 24-bit picture of half a gibibyte."""
@@ -26,7 +26,7 @@ ImageIdMode = Literal["key", "uri", "stem"]
 
 @dataclass(frozen=True, slots=True)
 class FailureLimit:
-    """How many images of a run may be bad: a count, or a percentage of all of them."""
+    """How many images of a run may fail: a count, or a percentage of all images."""
 
     value: float
     percent: bool
@@ -43,7 +43,7 @@ class FailureLimit:
         return cls(value, percent)
 
     def exceeded(self, *, failed: int, images: int) -> bool:
-        """Say whether so many failures are too many. They always are when every image failed."""
+        """Return whether there are too many failures. If every image failed, there always are."""
         if failed and failed == images:
             return True
         return failed > (images * self.value / 100 if self.percent else self.value)
@@ -92,7 +92,7 @@ def _option(default: Any, parse: Callable[[str], Any], help: str, metavar: str |
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """The options of `embedder run`; the names are those of the command line with `_` for `-`."""
+    """The options of `embedder run`. Their names are those of the command line, with `_` for `-`."""
 
     model: str = _option(
         "resnet18", str, "any classification model of torchvision, without its classifier (default: resnet18)", "NAME"
@@ -107,57 +107,61 @@ class RunOptions:
     device: str = _option(
         "auto",
         _choice("auto", "cpu", "cuda"),
-        "where the model runs (default: auto, which is cuda when present)",
+        "where the model runs (default: auto, which is cuda if there is a GPU)",
         "auto|cpu|cuda",
     )
     engine: str = _option(
         "auto",
         str,
-        "what runs the model: auto, the default, is the fastest that is installed and gives torch's vectors; else one "
-        "of {engines}",
+        "the library that runs the model: one of {engines}, or auto, the default, which is the fastest installed one "
+        "that reproduces torch's vectors",
         "NAME",
     )
     precision: Literal["auto", "full"] = _option(
         "auto",
         _choice("auto", "full"),
-        "auto, the default: half precision where that is faster and every vector keeps a cosine of 0.9999 to float32; "
-        "full: float32 throughout, relative error at most 1e-3",
+        "auto, the default: half precision if that is faster and every vector keeps a cosine of 0.9999 to float32; "
+        "full: float32 throughout, with a relative error of at most 1e-3",
         "auto|full",
     )
     batch_size: int | None = _option(
-        None, _positive, "images per call of the model (default: by engine and device)", "N"
+        None, _positive, "images per call of the model (default: chosen by engine and device)", "N"
     )
     cores: int | None = _option(None, _positive, "processors to use (default: all, or the container's quota)", "N")
-    workers: int | None = _option(None, _positive, "threads that decode (default: one a core)", "N")
+    workers: int | None = _option(None, _positive, "decoding threads (default: one for each core)", "N")
     dtype: str = _option(
         "float32",
         _choice("float32", "float16", "uint8", "int8"),
-        "the stored numbers (default: float32); uint8 takes one byte for each, or int8 where some are negative",
+        "the type of the stored numbers (default: float32); uint8 takes one byte for each number, and becomes int8 if "
+        "some are negative",
         "float32|float16|uint8|int8",
     )
-    normalize: bool = _option(False, _switch, "scale every vector to length 1 (default: no)")
+    normalize: bool = _option(False, _switch, "whether to scale every vector to length 1 (default: no)")
     image_id: ImageIdMode = _option(
         "key",
         _choice("key", "uri", "stem"),
-        "what names an image: its S3 key or path in the folder, its URI, or its file name without "
-        "suffix (default: key)",
+        "what identifies an image: key (the default), its S3 key or its path in the folder; uri, its URI; or stem, its "
+        "file name without suffix",
         "key|uri|stem",
     )
-    recompute: bool = _option(False, _switch, "embed everything again, whatever is stored")
+    recompute: bool = _option(False, _switch, "embed every image again and replace what is stored")
     max_failures: FailureLimit = _option(
         FailureLimit(100, percent=True),
         FailureLimit.parse,
-        "how many bad images are acceptable, a count or a percentage; above it, or when every image is "
-        "bad, the exit code is 65 (default: 100%%)",
+        "how many images may fail, a count or a percentage; if more do, or all, the exit code is 65 (default: 100%%)",
         "N|P%",
     )
-    max_pixels: int = _option(DEFAULT_MAX_PIXELS, _positive, "refuse larger images (default: 178956970)", "N")
+    max_pixels: int = _option(
+        DEFAULT_MAX_PIXELS, _positive, "refuse images with more pixels than this (default: 178956970)", "N"
+    )
     allow_mixed: bool = _option(False, _switch, "write to a store that holds vectors of another model or other weights")
-    prune: bool = _option(False, _switch, "then delete the vectors whose image is gone (folders and prefixes only)")
+    prune: bool = _option(
+        False, _switch, "at the end, delete the vectors whose image no longer exists (folders and prefixes only)"
+    )
     suffixes: tuple[str, ...] = _option(
         DEFAULT_SUFFIXES,
         _suffixes,
-        f"what counts as an image, in any case (default: {','.join(DEFAULT_SUFFIXES)})",
+        f"the suffixes of image files, in upper or lower case (default: {','.join(DEFAULT_SUFFIXES)})",
         "A,B,…",
     )
     hidden: bool = _option(
@@ -166,18 +170,17 @@ class RunOptions:
     damaged: Literal["fail", "embed"] = _option(
         "fail",
         _choice("fail", "embed"),
-        "what becomes of an image that has lost a part of its data: fail (the default), or embed, which takes what is "
-        "left of it",
+        "how to treat an image that has lost part of its data: fail (the default), or embed what is left of it",
         "fail|embed",
     )
     failures: Path | None = _option(None, Path, "write one JSON line for each failure to this file", "FILE")
     notices: Path | None = _option(
-        None, Path, "write one JSON line to this file for each file with damage that touches no pixel", "FILE"
+        None, Path, "write one JSON line to this file for each image whose damage touches no pixel", "FILE"
     )
 
     @classmethod
     def resolve(cls, *layers: Layer) -> RunOptions:
-        """Merge layers of options. Every value is parsed; the first layer that has an option wins.
+        """Parse every value and merge the layers. The first layer that has an option wins.
 
         Raises:
             ConfigurationError: an option is unknown, or a value does not parse.
@@ -193,12 +196,12 @@ OPTIONS = {item.name: item for item in fields(RunOptions)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """Options from one origin, as they were written there."""
+    """The options that one origin gives, such as the environment, not parsed yet."""
 
     values: Mapping[str, Any]
-    """By the names of `RunOptions`: texts, or Python's own values. None stands for an option that is not given."""
+    """Texts or Python values, by the names of `RunOptions`. None means that the option is not given."""
     called: Callable[[str], str] = "option {}".format
-    """Turns an option's name into the name that it has in this origin."""
+    """Returns how this origin writes an option's name; for messages."""
 
     def parsed(self) -> dict[str, Any]:
         """Return the values, parsed.
@@ -230,7 +233,7 @@ def environment_layer(environment: Mapping[str, str] = os.environ) -> Layer:
 
 
 class Options(TypedDict, total=False):
-    """The same options as keywords of `embed`, with the types that a caller may use."""
+    """The keywords of `embed`: the same options, with the types that a caller may use."""
 
     model: str
     weights: str | Path
@@ -282,33 +285,33 @@ def text_from_environment(name: str, environment: Mapping[str, str] = os.environ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Whose log lines these are."""
+    """Where log lines come from: a run, and a worker's part in it."""
 
     run: str | None
-    """The run's id; for a source that is no run of the submitter's, the source."""
+    """The id of the submitter's run; for any other source, its name."""
     shard: int | None
-    """Of a run."""
+    """The shard's number in the run."""
     job: str | None
-    """AWS Batch's id, `ID:INDEX` in an array."""
+    """AWS Batch's id of the job: `ID:INDEX` in an array."""
     attempt: int | None
-    """AWS Batch's count of them, from 1."""
+    """The number of the attempt, which AWS Batch counts from 1."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def origin(source: str | None, environment: Mapping[str, str] = os.environ) -> Origin:
-    """Say which run, shard and attempt this process works on, as far as is known.
+    """Return which run, shard and attempt this process works on, as far as is known.
 
     Args:
-        source: SOURCE, where the command line has it.
+        source: SOURCE from the command line; None if the environment may name it.
     """
     source = source or text_from_environment("source", environment)
     found = re.fullmatch(r"s3://[^/]+/(?:.*/)?manifests/([^/]+)/?", source or "", re.DOTALL)
     try:
         shard = shard_index(environment) if found else None
     except ConfigurationError:
-        shard = None  # the run will say so
+        shard = None  # `shard_index` reports this when the run starts
     attempt = environment.get("AWS_BATCH_JOB_ATTEMPT", "")
     return Origin(
         run=found[1] if found else source,
@@ -319,10 +322,13 @@ def origin(source: str | None, environment: Mapping[str, str] = os.environ) -> O
 
 
 def log_is_json(given: str | None = None, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether log lines are JSON: `--log`, else `EMBEDDER_LOG`, else only in a job of AWS Batch.
+    """Return whether log lines are JSON, by `--log`, else `EMBEDDER_LOG`. The default is yes in a job of AWS Batch.
+
+    Args:
+        given: the value of `--log`; None if it was not given.
 
     Raises:
-        ConfigurationError: neither `text` nor `json`.
+        ConfigurationError: the value is neither `text` nor `json`.
     """
     called, value = ("--log", given) if given is not None else ("EMBEDDER_LOG", environment.get("EMBEDDER_LOG"))
     if value is None:
@@ -334,12 +340,12 @@ def log_is_json(given: str | None = None, environment: Mapping[str, str] = os.en
 
 
 def deployment(environment: Mapping[str, str] = os.environ) -> str:
-    """Return which installation a metric is of, `EMBEDDER_DEPLOYMENT`."""
+    """Return the name of this installation in metrics, `EMBEDDER_DEPLOYMENT`."""
     return environment.get("EMBEDDER_DEPLOYMENT") or "default"
 
 
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Where models made ready for other engines are kept; None where there is no home to keep them in."""
+    """Return the folder for models prepared for the engines; None if the user has no home folder."""
     if found := environment.get("XDG_CACHE_HOME"):
         return Path(found) / "embedder"
     try:
@@ -349,10 +355,10 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def shard_index(environment: Mapping[str, str] = os.environ) -> int:
-    """Return which shard of a run is this worker's: the array index plus the array's offset.
+    """Return the number of this worker's shard: the array index plus the array's offset.
 
     Raises:
-        ConfigurationError: one of them is not a count.
+        ConfigurationError: one of the two variables is not a count.
     """
     total = 0
     for variable in ("AWS_BATCH_JOB_ARRAY_INDEX", "EMBEDDER_SHARD_OFFSET"):

@@ -1,14 +1,14 @@
-"""Every exit code of `embedder`, and what leads to it.
+"""Every exit code of `embedder`, and what it means.
 
-0    done; failures, if any, within --max-failures and reported
-1    a bug, with a traceback; of `read`: ids that are not in the store; of `doctor`: a check failed
-2    usage or configuration
-65   too many images are bad, or every one is: trying again will not help
-75   something passing is left: throttling, a broken network, a full disk; try again
-130  stopped by Ctrl-C, after writing what was finished
+0    done; any failures are reported and within --max-failures
+1    a bug, with a traceback; for `read`: an id is not in the store; for `doctor`: a check failed
+2    wrong usage or configuration
+65   too many images are bad, or all of them; trying again will not help
+75   a temporary problem remains: throttling, a broken network, a full disk; try again
+130  stopped by Ctrl-C, after storing what was finished
 143  stopped by SIGTERM, likewise
 
-Where several hold: 130 or 143, then 75, then 65. 65 and 75 are EX_DATAERR and EX_TEMPFAIL of sysexits.h.
+If several apply, 130 and 143 come before 75, and 75 before 65. sysexits.h calls 65 EX_DATAERR and 75 EX_TEMPFAIL.
 """
 
 from __future__ import annotations
@@ -26,5 +26,5 @@ SIGNAL_BASE = 128  # as a shell reports a process that a signal ended
 
 
 def of_error(error: EmbedderError) -> int:
-    """The exit code of an error that ended a command."""
+    """Return the exit code for an error that ended a command."""
     return TRY_AGAIN if isinstance(error, TransientError) else USAGE

@@ -1,8 +1,7 @@
-"""Log lines: text for a person, JSON where a machine gathers the lines of many workers.
+"""Log lines: text for a person, JSON for a machine that gathers the lines of many workers.
 
-In JSON every line says which run, shard and attempt it is of, whoever wrote it: our progress, a library's
-warning, the sentence that ends a command, or a bug with its traceback. Such a line is one line, whatever
-is in it.
+Every JSON line names its run, shard and attempt, whether it is our progress, a library's warning, the sentence that
+ends a command, or a bug with its traceback. A record is always one line, whatever characters it contains.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ logger = logging.getLogger("embedder")
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object; `extra={"fields": {…}}` adds members of its own to it.
+    """Formats a record as one JSON object. `extra={"fields": {…}}` adds members to it.
 
     Args:
-        origin: goes into every line.
+        origin: added to every line.
     """
 
     def __init__(self, origin: Origin) -> None:
@@ -41,10 +40,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def open_log(*, as_json: bool, origin: Origin, quiet: bool = False) -> None:
-    """Send log lines to stderr, in place of where they went before.
+    """Send log lines to stderr and nowhere else.
 
     Args:
-        quiet: only warnings and errors.
+        quiet: log warnings and errors only.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(origin) if as_json else logging.Formatter("%(asctime)s %(message)s"))
@@ -54,12 +53,12 @@ def open_log(*, as_json: bool, origin: Origin, quiet: bool = False) -> None:
 
 
 def is_json() -> bool:
-    """Whether log lines are JSON now."""
+    """Return whether log lines are JSON at the moment."""
     return any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers)
 
 
 def complain(program: str, sentence: str) -> None:
-    """Say in one sentence why a command ends."""
+    """Report in one sentence why a command ends."""
     if is_json():
         logger.error("%s: %s", program, sentence)
     else:

@@ -1,4 +1,4 @@
-"""What the stages hand to each other: reference → sample → picture → stored vector."""
+"""The records that the stages pass on: reference → sample → picture → stored vector."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ PREPROCESSING_VERSION = "pre1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
-    """From the upright RGB image to a model's input, as its publisher describes it."""
+    """How the upright RGB image becomes the model's input, as the model's publisher describes it."""
 
     resize: int
-    """Pixels that the image is resized to; of which side, `fit` says."""
+    """The side's length in pixels after resizing; `fit` says which side."""
     crop: int
-    """Pixels of both sides of the square that the model sees, cut from the centre."""
+    """The side's length in pixels of the square that is cut from the centre; the model sees this square."""
     interpolation: Literal["bilinear", "bicubic"]
     mean: tuple[float, float, float]
     """Subtracted from each channel, in units of 0 to 1."""
     std: tuple[float, float, float]
-    """What each channel is then divided by."""
+    """Each channel is then divided by this."""
     fit: Literal["short", "both", "pad"] = "short"
     """`short`: the short side becomes `resize`. `both`: both sides do, whatever the proportions. `pad`: the long side
     does, and `fill` makes the picture square."""
@@ -45,21 +45,21 @@ class Preprocessing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """What produced a vector. Written out: `resnet18/f37072fd/pre1/float32`, with `/normalized` if it was scaled."""
+    """What produced a vector. As text: `resnet18/f37072fd/pre1/float32`, with `/normalized` if the length is 1."""
 
     model: str
-    """The model's name, which may hold slashes itself."""
+    """The model's name, which may contain slashes."""
     digest: str
-    """Eight hex digits of the SHA-256 of the weights; `random` for seeded ones."""
+    """Eight hex digits of the SHA-256 of the weights; `random` for seeded weights."""
     preprocessing: str
-    """The version of decoding and resizing; it changes when the same file would give different pixels."""
+    """The version of decoding and resizing. It changes when the same file would give different pixels."""
     data_type: str
-    """The numpy dtype that was asked for."""
+    """The requested numpy dtype."""
     normalized: bool
 
     @classmethod
     def parse(cls, text: str) -> Fingerprint:
-        """Read what `str` wrote.
+        """Parse what `str` wrote.
 
         Raises:
             ValueError: the text has another form.
@@ -81,17 +81,17 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """An image to embed, by name."""
+    """An image to embed, not read yet."""
 
     image_id: str
     uri: str
     """`s3://bucket/key` or `file:///…`; the `Source` of the stored vector."""
     etag: str | None = None
-    """The content's ETag where the listing knows it; a local file's is known once it is read."""
+    """The content's ETag, if the listing knows it. A local file's ETag is known once the file is read."""
     size: int | None = None
-    """Bytes."""
+    """In bytes."""
     modified: str | None = None
-    """Local files only: size and modification time, which stand for the ETag until it is known."""
+    """For local files: size and modification time, which replace the ETag until it is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """An image as it lies in the source; the reference's ETag is the one of these bytes."""
+    """An image's bytes as they are in the source. The reference's ETag is that of these bytes."""
 
     reference: Reference
     data: bytes
@@ -123,21 +123,21 @@ class Picture:
 
 
 SCHEMA_VERSION = 1
-"""Raise it when a field is added to a stored vector. Files made before there were versions are 0."""
+"""Increase this when you add a field to `StoredVector`. Files made before there were versions count as 0."""
 
 
 def _named(attribute: str, **absent: object) -> dict[str, object]:
-    """Metadata of a field: what the stores call it, and its value where something else wrote none."""
+    """Return a field's metadata: its name in the stores, and its value in an item that lacks it."""
     return {"attribute": attribute, **absent}
 
 
 @dataclass(frozen=True, slots=True)
 class VectorInfo:
-    """A stored vector without its numbers. Positional arguments make it of a database's row at little cost."""
+    """A stored vector without its numbers. Arguments may be positional: this makes one from a database row cheaply."""
 
     image_id: str = field(metadata=_named("ImageId"))
     data_type: str = field(metadata=_named("DataType", absent="float32"))
-    """The stored numbers' numpy dtype, by name."""
+    """The name of the stored numbers' numpy dtype."""
     dimension: int = field(metadata=_named("Dimension", absent=0))
     created: str = field(metadata=_named("Created", absent=""))
     """ISO 8601, UTC."""
@@ -145,16 +145,16 @@ class VectorInfo:
     etag: str = field(metadata=_named("ETag", absent=""))
     source: str = field(metadata=_named("Source", absent=""))
     modified: str | None = field(default=None, metadata=_named("Modified"))
-    """Local files only: size and modification time."""
+    """For local files: size and modification time."""
     scale: float | None = field(default=None, metadata=_named("Scale"))
-    """The vector is the stored numbers × this. None: it is the numbers themselves."""
+    """The vector is the stored numbers × this; None means × 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredVector(VectorInfo):
     """A stored vector: one DynamoDB item, or one row of the table `vectors`.
 
-    The schema is written down here and nowhere else: a store derives its columns or attributes from `ATTRIBUTES`.
+    The schema is defined only here: a store derives its columns or attributes from `ATTRIBUTES`.
     """
 
     vector: bytes = field(metadata=_named("Vector"))
@@ -163,17 +163,17 @@ class StoredVector(VectorInfo):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
-    """One field of a stored vector, as the stores see it."""
+    """A field of `StoredVector` as the stores see it."""
 
     name: str
-    """Of the attribute, or of the column."""
+    """The name of the attribute or column."""
     field: str
     kind: type
-    """Of its values: str, int, float or bytes."""
+    """The type of its values: str, int, float or bytes."""
     optional: bool
-    """Whether a vector may be without it. Fields that were added later are, so that older stores can be read."""
+    """Whether a vector may lack it. Fields that were added later are optional, so that older stores can be read."""
     absent: object = None
-    """Its value in an item that something else wrote without it."""
+    """The value to assume for an item that another program wrote without this attribute."""
 
 
 def _attribute(each: Field[Any]) -> Attribute:
@@ -189,17 +189,17 @@ def _attribute(each: Field[Any]) -> Attribute:
 
 
 ATTRIBUTES = tuple(map(_attribute, fields(StoredVector)))
-"""All of a stored vector. The key comes first; the vector comes last, so that whoever reads the rest of a SQLite row
-does not walk through the pages of its vector."""
+"""All fields of a stored vector. The key comes first. The vector comes last, so that SQLite can read the other columns
+of a row without walking through the pages of the vector."""
 INFO_ATTRIBUTES = tuple(map(_attribute, fields(VectorInfo)))
 KEY = ATTRIBUTES[0].name
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some stored vectors at once, as columns: a million are read without an object for each.
+    """Several stored vectors as columns, so that reading a million needs no object for each.
 
-    A column has the values of the field of `StoredVector` after which it is named.
+    Each column is named after the field of `StoredVector` whose values it has.
     """
 
     image_ids: Sequence[str]
@@ -211,15 +211,19 @@ class Block:
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]]) -> Block:
-        """Turn rows, at least one, with the values of `BLOCK_ATTRIBUTES`, into columns."""
+        """Turn rows into columns.
+
+        Args:
+            rows: at least one, each with the values of `BLOCK_ATTRIBUTES`.
+        """
         return cls(*zip(*rows, strict=True))
 
     def only(self, fingerprint: str) -> Block:
-        """Return the vectors of one fingerprint."""
+        """Return the vectors that have this fingerprint."""
         chosen = [each == fingerprint for each in self.fingerprints]
         columns = (getattr(self, each.name) for each in fields(self))
         return Block(*(list(compress(column, chosen)) for column in columns))
 
 
 BLOCK_ATTRIBUTES = tuple(each for name in fields(Block) for each in ATTRIBUTES if f"{each.field}s" == name.name)
-"""Those of a block, in the order of its columns."""
+"""The attributes of a block, in the order of its columns."""

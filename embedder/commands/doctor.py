@@ -1,4 +1,4 @@
-"""`embedder doctor`: is everything there that a run will need?"""
+"""`embedder doctor`: check that everything is there that a run will need."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ EXAMPLES = """examples:
 
 
 def add(commands: Any) -> None:
-    """Describe the command line of `embedder doctor`."""
+    """Define the command line of `embedder doctor`."""
     command = commands.add_parser(
         "doctor",
-        help="check what a run will need",
-        description="Check what a run from SOURCE to STORE will need, each with a remedy. Nothing is changed.",
-        epilog=EXAMPLES + "\nOptions that are not here are read from EMBEDDER_<OPTION>, as `embedder run` reads them.",
+        help="check what a run needs",
+        description="Check everything that a run from SOURCE to STORE needs, and name a remedy for what is missing. "
+        "The checks change nothing.",
+        epilog=EXAMPLES + "\nOther options of `embedder run` are taken from EMBEDDER_<OPTION>, as a run takes them.",
     )
     command.add_argument(
-        "source", nargs="?", metavar="SOURCE", help="what `embedder run` will be given (default: none)"
+        "source", nargs="?", metavar="SOURCE", help="the source that `embedder run` will read (default: none)"
     )
-    command.add_argument("--store", help="where its vectors will go (default: a run's table, or none)")
+    command.add_argument("--store", help="the store for the vectors (default: a run's table, else none)")
     for name in ("model", "weights"):
         about = config.OPTIONS[name].metadata
         command.add_argument(config.option_name(name), metavar=about["metavar"], help=about["help"])
-    command.add_argument("--json", action="store_true", help="print a JSON list instead")
+    command.add_argument("--json", action="store_true", help="print the results as a JSON list")
     command.set_defaults(function=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look at everything, print, and return the exit code."""
+    """Run every check, print the results, and return the exit code."""
     given = config.Layer(
         values={name: getattr(arguments, name) for name in ("model", "weights")}, called=config.option_name
     )

@@ -1,4 +1,4 @@
-"""`embedder info`: what a store holds."""
+"""`embedder info`: describe what a store contains."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from embedder.commands import add_store
 
 
 def add(commands: Any) -> None:
-    """Describe the command line of `embedder info`."""
-    command = commands.add_parser("info", help="say what a store holds", description="Say what a store holds.")
+    """Define the command line of `embedder info`."""
+    command = commands.add_parser(
+        "info",
+        help="describe what a store contains",
+        description="Show how many vectors a store contains, their dimensions, and what made them.",
+    )
     add_store(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.set_defaults(function=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Count, print, and return the exit code."""
+    """Count the vectors, print a summary, and return the exit code."""
     from embedder.vectors.summary import describe
 
     inventory = describe(arguments.store)

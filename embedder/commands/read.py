@@ -1,4 +1,4 @@
-"""`embedder read`: vectors back out of a store, to a file or a table."""
+"""`embedder read`: get vectors out of a store, into a file or a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN_ROWS = 20
 """Rows of the table that `read` prints without --out."""
 
 SUGGESTED_FOR = 3
-"""Missing ids for which similar ones are looked for: each takes a look at the store's ids."""
+"""Missing ids for which `read` suggests similar ids. Each one costs a pass over the store's ids."""
 
 EXAMPLES = """examples:
   embedder read vectors.db --out vectors.npz
@@ -26,11 +26,11 @@ EXAMPLES = """examples:
 
 
 def add(commands: Any) -> None:
-    """Describe the command line of `embedder read`."""
+    """Define the command line of `embedder read`."""
     command = commands.add_parser(
         "read",
         help="get vectors back",
-        description="Read vectors, all or some, to a file or a table.",
+        description="Read all or some vectors into a file, or show them as a table.",
         epilog=EXAMPLES,
     )
     add_store(command)
@@ -70,20 +70,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _transfer(arguments: argparse.Namespace, ids: list[str] | None) -> int:
-    """Put vectors into an index instead of a file, and return the exit code."""
+    """Copy vectors into an S3 Vectors index, and return the exit code."""
     from embedder.vectors.s3_vectors import LONGEST_KEY, transfer
 
     done = transfer(arguments.store, arguments.out, ids, prefix=arguments.prefix, fingerprint=arguments.fingerprint)
     print(f"{done.written:,} vectors put, {done.kept:,} there already, in {arguments.out}", file=sys.stderr)
     for each in done.too_long:
-        print(f"embedder read: {each!r} has more than the {LONGEST_KEY} characters of a key", file=sys.stderr)
+        print(
+            f"embedder read: {each!r} is too long for a key, which has at most {LONGEST_KEY} characters",
+            file=sys.stderr,
+        )
     found = list(done.ids) if ids is not None else ["all"] * (done.written + done.kept + len(done.too_long))
     code = _name_missing(ids, found, arguments)
     return exit_codes.NOT_FOUND if done.too_long else code
 
 
 def _stored_ids(name: str, asked: Sequence[str]) -> list[str]:
-    """Return the ids as they are stored; one that is not stored stays as it is."""
+    """Return the ids as the store writes them. An id that is not stored stays unchanged."""
     from embedder.stores import open_store
     from embedder.vectors.ids import as_stored
 
@@ -115,7 +118,7 @@ def _print_table(ids: Sequence[str], vectors: Any) -> None:
 
 def _name_missing(ids: list[str] | None, found: Sequence[str], arguments: argparse.Namespace) -> int:
     if ids is None and not found:
-        print(f"embedder read: no vector in {arguments.store} fits", file=sys.stderr)
+        print(f"embedder read: no vector in {arguments.store} matches", file=sys.stderr)
         return exit_codes.NOT_FOUND
     stored = set(found)
     missing = [each for each in ids or () if each not in stored]
@@ -126,7 +129,7 @@ def _name_missing(ids: list[str] | None, found: Sequence[str], arguments: argpar
 
 
 def _suggested(name: str, missing: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the stored ids nearest to each missing one; none for the later ones of many."""
+    """Yield the stored ids nearest to each missing id, and no ids once there are too many missing ones."""
     from embedder.stores import open_store
     from embedder.vectors.ids import suggestions
 

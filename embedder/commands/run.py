@@ -29,11 +29,11 @@ EXAMPLES = """examples:
 
 
 def add(commands: Any) -> None:
-    """Describe the command line of `embedder run`."""
+    """Define the command line of `embedder run`."""
     command = commands.add_parser(
         "run",
         help="embed images into a store",
-        description="Embed every image of SOURCE into a store; what is stored and unchanged is skipped.",
+        description="Embed every image of SOURCE into a store. Images that are stored and unchanged are skipped.",
         epilog=EXAMPLES + "\nEvery option can also be given as EMBEDDER_<OPTION> in the environment.\n\n"
         "exit codes:\n" + "\n".join(f"  {line}" for line in (exit_codes.__doc__ or "").split("\n")[2:-3]),
     )
@@ -46,7 +46,8 @@ def add(commands: Any) -> None:
     )
     command.add_argument(
         "--store",
-        help="vectors.db, any SQLite file, or dynamodb://TABLE (default: a run's own table, else ./vectors.db)",
+        help="where the vectors go: the path of a SQLite file, or dynamodb://TABLE (default: a run's own table, else "
+        "./vectors.db)",
     )
     for name, item in config.OPTIONS.items():
         about = {**item.metadata, "help": item.metadata["help"].replace("{engines}", ", ".join(engine_names()))}
@@ -55,18 +56,21 @@ def add(commands: Any) -> None:
             command.add_argument(config.option_name(name), action=action, default=None, help=about["help"])
         else:
             command.add_argument(config.option_name(name), metavar=about["metavar"] or name.upper(), help=about["help"])
-    command.add_argument("--json", action="store_true", default=None, help="print the report as JSON, the last line")
+    command.add_argument(
+        "--json", action="store_true", default=None, help="print the report as JSON, as the last line of the output"
+    )
     command.add_argument("--quiet", action="store_true", default=None, help="print no progress and no summary")
     command.add_argument(
         "--log",
         metavar="text|json",
-        help="log lines for a person, or JSON with CloudWatch metrics (default: json in AWS Batch, else text)",
+        help="the form of log lines: text for a person, or json with CloudWatch metrics (default: json in AWS Batch, "
+        "else text)",
     )
     command.set_defaults(function=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Embed, report, and return the exit code."""
+    """Embed the images, print the report, and return the exit code."""
     stop = Stop()
     ending = Ending(stop)
     with listening(stop, ending.give_up):
@@ -114,13 +118,13 @@ def _run(arguments: argparse.Namespace, stop: Stop, ending: Ending) -> int:
         raise
     ending.tell(report)
     if stop.signalled():
-        # A thread may still wait for a network that does not answer, and nothing waits for that thread.
+        # A thread may still be waiting for a network that does not answer. Do not wait for that thread.
         os._exit(report.exit_code)
     return report.exit_code
 
 
 class Ending:
-    """Prints the report, once: when the run has ended, or when it has to be ended."""
+    """Prints the report exactly once: when the run has ended, or when a signal forces its end."""
 
     def __init__(self, stop: Stop) -> None:
         self.stop = stop
@@ -133,18 +137,18 @@ class Ending:
 
     @property
     def begun(self) -> bool:
-        """Whether the run has counts of its own."""
+        """Whether the run has counted anything itself."""
         return self.session is not None and self.session.pipeline is not None
 
     def tell(self, report: Report) -> None:
         """Print the report."""
-        self.told.acquire()  # for good: a process that is being ended prints nothing more
+        self.told.acquire()  # never released, so that a forced end prints nothing more
         self._print(report)
 
     def give_up(self) -> None:
-        """Print how far the run has come, and end the process under it."""
+        """Print how far the run has come, and end the process at once."""
         if not self.told.acquire(blocking=False):
-            return  # the run is at its end
+            return  # the run is printing its report
         if self.session and self.begun:
             self._print(self.session.report())
         elif not self.quiet:
@@ -153,7 +157,7 @@ class Ending:
 
     def _print(self, report: Report) -> None:
         if self.progress:
-            # The report of an earlier attempt, which stands for a run that never began, has been counted by that one.
+            # A run that never began shows the report of an earlier attempt, whose metrics are counted already.
             self.progress.close(report, counted=not self.begun)
         if not self.quiet and not self.log_is_json:
             print(report.summary(), file=sys.stderr if self.as_json else sys.stdout)

@@ -1,4 +1,4 @@
-"""`embedder similar`: the images most like one of them, or like any picture."""
+"""`embedder similar`: find the images most like a stored one, or like any picture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXAMPLES = """examples:
 
 
 def add(commands: Any) -> None:
-    """Describe the command line of `embedder similar`."""
+    """Define the command line of `embedder similar`."""
     command = commands.add_parser(
         "similar",
         help="find the images most like one",
@@ -37,10 +37,20 @@ def add(commands: Any) -> None:
     command.add_argument("-k", type=int, default=10, metavar="N", help="how many (default: 10)")
     add_selection(command)
     command.add_argument(
-        "--weights", default="default", metavar="W", help="what the store was made with: default, random or a path"
+        "--weights",
+        default="default",
+        metavar="W",
+        help="the weights that made the store's vectors: default, random or a path",
     )
-    command.add_argument("--device", default="auto", metavar="D", help="auto, cpu or cuda, for a query that is no id")
-    command.add_argument("--engine", default="auto", metavar="E", help="what runs the model, as of embedder run")
+    command.add_argument(
+        "--device",
+        default="auto",
+        metavar="D",
+        help="where the model runs for a query that is not stored: auto, cpu or cuda",
+    )
+    command.add_argument(
+        "--engine", default="auto", metavar="E", help="the library that runs the model, as for embedder run"
+    )
     command.add_argument(
         "--images", metavar="ROOT", help="where the pictures are (default: where they were embedded from)"
     )
@@ -50,7 +60,7 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Search, print, and return the exit code."""
+    """Search, print the matches, and return the exit code."""
     from embedder.stores import open_store
     from embedder.vectors.meaning import MEANINGLESS, made_at_random
 
@@ -86,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _search(store: Store, arguments: argparse.Namespace) -> tuple[list[Match], bool]:
-    """The matches, and whether the query is one of the stored images."""
+    """Return the matches, and whether the query is a stored image."""
     from embedder.vectors.ids import as_stored
     from embedder.vectors.search import nearest, nearest_to_stored
 

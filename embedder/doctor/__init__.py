@@ -1,7 +1,7 @@
-"""`embedder doctor`: is everything there that a run will need? A file for each topic, and `plan.py` for what to ask.
+"""`embedder doctor`: checks for everything that a run needs. Each topic has a file; `plan.py` chooses the checks.
 
-A check looks at one thing and changes nothing. It returns what it found, and raises as the rest of the program does:
-then it has failed, with the sentence that a run would have ended with. What one raises hides no other.
+A check looks at one thing and changes nothing. It returns a finding, or raises the error that a run would raise; then
+the check has failed, with the same sentence. A check that raises does not stop the others.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Status = Literal["ok", "warning", "failed", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found."""
+    """The outcome of a check."""
 
     status: Status
     found: str
     remedy: str = ""
-    """What to do, for a warning or a failure."""
+    """What to do about a warning or a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A check and what it found."""
+    """A check's name with its outcome, as it is printed."""
 
     check: str
     status: Status
@@ -55,7 +55,7 @@ def skipped(why: str) -> Finding:
 
 
 def examine(checks: Iterable[Check]) -> Iterator[Result]:
-    """Yield each check's result as it is known."""
+    """Run the checks in order, and yield each result at once."""
     for check in checks:
         found = _look(check)
         yield Result(check=check.name, status=found.status, found=found.found, remedy=found.remedy)
@@ -66,7 +66,7 @@ def _look(check: Check) -> Finding:
         return check.look()
     except EmbedderError as error:
         found, _, remedy = str(error).partition("; ")
-        return Finding("failed", found, remedy or "mend this first: a run would end with the same sentence")
-    # A check that is itself at fault must not hide the others.
+        return Finding("failed", found, remedy or "fix this first: a run would end with the same sentence")
+    # A bug in one check must not stop the others.
     except Exception as error:
         return Finding("failed", f"the check ended with {type(error).__name__}: {error}", "please report this as a bug")

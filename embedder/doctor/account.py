@@ -1,4 +1,4 @@
-"""Who we are to AWS, and whether our clock is right enough for it."""
+"""Checks of the AWS credentials, and of the clock, which signatures depend on."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from embedder.errors import ConfigurationError, TransientError
 from embedder.system import aws
 
 WARN_SECONDS, MOST_SECONDS = 60, 300
-"""AWS refuses signatures that are five minutes off; S3 is more patient."""
+"""AWS refuses signatures that are five minutes off. S3 allows more."""
 
 
 class Clock:
-    """Compares our time with the Date of every answer."""
+    """Compares this machine's time with the Date header of every answer."""
 
     def __init__(self) -> None:
         self.skews: dict[str, float] = {}
-        """Seconds that we are ahead, by the service's name."""
+        """Seconds by which this machine is ahead, by the service's name."""
 
     def watch(self, client: Any) -> None:
-        """Look at the answers that a client gets from now on."""
+        """Compare the time with every answer that this client receives from now on."""
         client.meta.events.register("response-received", self._note)
 
     def _note(self, response_dict: dict[str, Any] | None, **context: Any) -> None:
@@ -36,7 +36,7 @@ class Clock:
             self.skews[service] = time.time() - parsedate_to_datetime(date).timestamp()
 
     def check(self) -> Finding:
-        """Is our clock right?"""
+        """Check that the clock is right."""
         if not self.skews:
             return skipped("no service has answered")
         service, skew = max(self.skews.items(), key=lambda item: abs(item[1]))
@@ -54,7 +54,7 @@ class AccountExam:
     """The checks of the credentials.
 
     Args:
-        endpoints: where the services that a run uses are.
+        endpoints: the addresses of the services that a run uses.
     """
 
     def __init__(self, endpoints: list[str], clock: Clock) -> None:
@@ -63,7 +63,7 @@ class AccountExam:
         self.found = False
 
     def credentials(self) -> Finding:
-        """Are there some, and where from?"""
+        """Check that there are credentials, and say where they come from."""
         try:
             credentials = boto3.session.Session().get_credentials()
         except BotoCoreError as error:
@@ -78,13 +78,13 @@ class AccountExam:
         return ok(f"of {credentials.method}, key …{key[-4:]}")
 
     def identity(self) -> Finding:
-        """Whose are they? Asking needs no permission, but a way to STS."""
+        """Say whose credentials they are. This needs no permission, but a network path to STS."""
         if not self.found:
             return skipped("there are no credentials")
         client = aws.sts_client()
         elsewhere = [each for each in self.endpoints if "amazonaws" not in each]
         if elsewhere and "amazonaws" in client.meta.endpoint_url:
-            return skipped(f"the services are at {', '.join(elsewhere)}, which AWS knows nothing of")
+            return skipped(f"the services are at {', '.join(elsewhere)}, which is not AWS")
         self.clock.watch(client)
         try:
             with aws.sentences("STS"):

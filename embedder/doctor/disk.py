@@ -1,4 +1,4 @@
-"""Folders that a run writes to: is there room, and may it?"""
+"""Checks of the folders that a run writes to: is there space, and may the run write?"""
 
 from __future__ import annotations
 
@@ -12,35 +12,38 @@ from embedder.system.files import find_folder, try_writing
 
 FULL_BYTES = 64 << 20
 LEAST_BYTES = 1 << 30
+FREE_SPACE = "free some space: a run writes 2 KiB for each image, and about 100 MiB once for prepared models"
 
 
 def cache() -> Finding:
-    """Where models made ready for fast engines are kept."""
+    """Check the cache of models prepared for the fast engines."""
     folder = cache_folder()
     if folder is None:
         return Finding(
-            "warning", "there is no home to keep prepared models in", "set XDG_CACHE_HOME to a writable folder"
+            "warning",
+            "there is no home folder for the cache of prepared models",
+            "set XDG_CACHE_HOME to a writable folder",
         )
     found = _room(folder)
     if found.status == "failed":
-        remedy = "set XDG_CACHE_HOME to a writable folder with room: without it every start prepares the model again"
+        remedy = "set XDG_CACHE_HOME to a writable folder with space: without a cache every start prepares the model"
         return Finding("warning", found.found, remedy)
     return found
 
 
 def temporary() -> Finding:
-    """Python's folder for temporary files."""
+    """Check the folder for temporary files."""
     return _room(find_folder("a model whose cache cannot be written"))
 
 
 def store_folder(store: str) -> Finding:
-    """The disk of a SQLite store."""
+    """Check the disk of a SQLite store."""
     folder = Path(store).absolute().parent
     return _room(folder) if folder.is_dir() else skipped(f"there is no folder {folder}")
 
 
 def _room(folder: Path) -> Finding:
-    """Whether something can be written there: tried with a file that has no name, or is gone at once."""
+    """Check a folder for free space, and write a file that has no name or is deleted at once."""
     nearest = folder
     while not nearest.exists():
         nearest = nearest.parent
@@ -50,14 +53,10 @@ def _room(folder: Path) -> Finding:
         try_writing(nearest)
     except OSError as error:
         return Finding(
-            "failed", f"{folder} cannot be written: {error.strerror}", "make room there, or check its permissions"
+            "failed", f"{folder} cannot be written: {error.strerror}", "free space there, or check its permissions"
         )
     if free < FULL_BYTES:
-        return Finding(
-            "failed", found, "make room: a run writes 2 KiB an image, and prepared models about 100 MiB once"
-        )
+        return Finding("failed", found, FREE_SPACE)
     if free < LEAST_BYTES:
-        return Finding(
-            "warning", found, "make room: a run writes 2 KiB an image, and prepared models about 100 MiB once"
-        )
+        return Finding("warning", found, FREE_SPACE)
     return ok(found)

@@ -1,4 +1,4 @@
-"""What this machine, or the container's share of it, lets a run have."""
+"""Checks of the machine, or of the container's share of it: cores, memory, open files."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ SHARED_MEMORY = Path("/dev/shm")
 
 BASE_FILES, WORKER_FILES = 192, 8
 READER_FILES = 2
-"""Connections for each object that is read at once: one of boto3's and one past it."""
+"""Connections for each object that is read at the same time: one of boto3's and one that bypasses boto3."""
 LEAST_SHARED_BYTES = 16 << 20
 
 
 def cores() -> Finding:
-    """The processors in reach; a run starts a decoding process and a lane of the model for each."""
+    """Count the cores. A run starts a decoding process and a lane of the model for each."""
     quota = cpu_quota()
     return ok(f"{usable_cores()} cores" + (f", by the container's quota of {quota:g}" if quota else ""))
 
 
 def memory(workers: int | None, cgroup: Path = CGROUP) -> Finding:
-    """The memory that the container or the machine has, against the most that a run takes."""
+    """Compare the memory of the container or machine with the most that a run takes."""
     limit, whose = memory_limit(cgroup)
     needed = most_needed(workers or usable_cores())
     found = f"{size(limit)} {whose}, a run takes at most about {size(needed)}"
@@ -36,7 +36,7 @@ def memory(workers: int | None, cgroup: Path = CGROUP) -> Finding:
 
 
 def shared_memory(folder: Path = SHARED_MEMORY) -> Finding:
-    """Decoding does without it; libraries underneath may want a little."""
+    """Check the shared memory. Decoding does not use it, but other libraries may use a little."""
     if not folder.is_dir():
         return Finding(
             "warning", f"there is no {folder}", "start the container with --shm-size 64m or sharedMemorySize"
@@ -52,10 +52,11 @@ def shared_memory(folder: Path = SHARED_MEMORY) -> Finding:
 
 
 def descriptors(workers: int | None, readers: int = 0) -> Finding:
-    """Open files: pipes to the decoding processes, connections, images.
+    """Compare the limit on open files with a run's pipes, connections and images.
 
     Args:
-        readers: objects that are read from S3 at once.
+        workers: decoding processes; None means one for each core.
+        readers: objects that are read from S3 at the same time.
     """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     needed = BASE_FILES + WORKER_FILES * (workers or usable_cores()) + READER_FILES * readers
@@ -66,5 +67,5 @@ def descriptors(workers: int | None, readers: int = 0) -> Finding:
 
 
 def size(count: int) -> str:
-    """Bytes for a person: `1.5 GiB`."""
+    """Return a number of bytes as text, such as `1.5 GiB`."""
     return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count / (1 << 20):.0f} MiB"

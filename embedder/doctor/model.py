@@ -1,4 +1,4 @@
-"""The weights, the device, the engine, and whether the vectors are the reference's."""
+"""Checks of the weights, the device and the engine, and of the vectors against the reference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from embedder.models.weights import DEFAULT, DIGITS, RANDOM, published_path, sha
 
 
 class ModelExam:
-    """The checks of one model; each later one stands on those before it."""
+    """The checks of one model. Each check relies on those before it."""
 
     def __init__(self, model: Model, options: RunOptions) -> None:
         self.model = model
@@ -28,7 +28,7 @@ class ModelExam:
         return str(checkpoint.fingerprint(self.options.dtype, normalize=self.options.normalize))
 
     def weights(self) -> Finding:
-        """Are they here, the right ones, and do they fit? Nothing is downloaded."""
+        """Check that the weights are here, unaltered, and fit the model. This downloads nothing."""
         checkpoint = Checkpoint.find(self.model, self.options.weights)
         weights = checkpoint.weights
         made_by = f"vectors will be {self.fingerprint()}"
@@ -44,14 +44,14 @@ class ModelExam:
             return Finding(
                 "warning",
                 f"{path} is not there; a run will download {self.model.url} first",
-                f"copy the file to {path}, or bake it into the image, where the network does not reach that address",
+                f"if the network does not reach that address, copy the file to {path}, or bake it into the image",
             )
-        checkpoint.module()  # loads the weights, and holds a published file to its hash
+        checkpoint.module()  # loads the weights, and checks a published file against its hash
         self.usable = checkpoint
         return ok(f"{path}, SHA-256 {sha256(path)[: 2 * DIGITS]}…, fits {self.model.name}; {made_by}")
 
     def device(self) -> Finding:
-        """A GPU that torch can use, or why not."""
+        """Name the GPU that torch can use, or the reason why it cannot use one."""
         import torch
 
         present = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
@@ -74,7 +74,7 @@ class ModelExam:
         return ok("the CPU; there is no NVIDIA device")
 
     def engine(self) -> Finding:
-        """What is installed, and what a run would pick."""
+        """Name the installed engines, and the one that a run would choose."""
         from embedder.encoders.choice import installed_engines, open_encoder
 
         if self.usable is None:
@@ -95,7 +95,7 @@ class ModelExam:
         return ok(found)
 
     def golden(self) -> Finding:
-        """The engine's vectors of the golden pictures beside those of eager float32 torch."""
+        """Compare the engine's vectors of the golden pictures with those of eager float32 torch."""
         from embedder.encoders.golden import GOLDEN_PICTURES
         from embedder.encoders.prepared import Prepared
         from embedder.encoders.proof import agreement, least_cosine
@@ -107,7 +107,7 @@ class ModelExam:
         least = least_cosine(self.encoder.device)
         if not worst >= least:
             raise ConfigurationError(
-                f"{self.encoder.engine} gives cosine {worst:.5f} to torch on {GOLDEN_PICTURES} pictures, needed "
+                f"{self.encoder.engine} has cosine {worst:.5f} to torch on {GOLDEN_PICTURES} pictures, but needs "
                 f"{least}; use --engine torch --device cpu"
             )
-        return ok(f"cosine {worst:.6f} to torch on {GOLDEN_PICTURES} pictures, needed {least}")
+        return ok(f"cosine {worst:.6f} to torch on {GOLDEN_PICTURES} pictures; at least {least} is needed")

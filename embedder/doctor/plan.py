@@ -1,4 +1,4 @@
-"""The checks that a run from SOURCE to STORE calls for, each after those that it depends on."""
+"""Chooses the checks for a run from SOURCE to STORE. Each check follows those that it depends on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from embedder.system.cores import usable_cores
 
 
 def checks(source: str | None, store: str | None, options: RunOptions, shard: int = 0) -> Iterator[Check]:
-    """Yield what to look at; without SOURCE and STORE this machine alone.
+    """Yield the checks; without SOURCE and STORE only those of this machine.
 
     Raises:
         ConfigurationError: there is no such model or engine.
@@ -68,7 +68,7 @@ def _places(source: str | None, store: str | None, options: RunOptions, exam: Mo
 
 
 def _readers(source: str | None) -> int:
-    """Return how many objects a run reads at once."""
+    """Return how many objects a run reads at the same time."""
     if scheme_of(source or "") != "s3":
         return 0
     from embedder.sources.reader import reader_threads

@@ -1,4 +1,4 @@
-"""The programs underneath: Python, torch, Pillow and its codecs, and whether a picture comes out as it went in."""
+"""Checks of the libraries: Python, torch, Pillow and its codecs, and whether decoding gives the right colours."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ CODECS = {"jpg": "JPEG", "webp": "WEBP", "avif": "AVIF", "jpg_2000": "JPEG2000",
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP")
 COLOURS = ((200, 40, 40), (40, 160, 60), (60, 60, 200), (230, 230, 230))
 LEVELS = 12
-"""How far a colour may be off after a lossy format."""
+"""How many levels a colour may be off after a lossy format."""
 
 
 def versions() -> Finding:
-    """The versions of what does the work."""
+    """Check the versions of Python and of the libraries."""
     found, old = [f"Python {platform.python_version()}"], []
     for name, least in LEAST.items():
         try:
@@ -38,7 +38,7 @@ def versions() -> Finding:
 
 
 def codecs() -> Finding:
-    """The formats that this Pillow reads, and whether its JPEG library is the fast one."""
+    """Check which formats this Pillow reads, and whether its JPEG library is libjpeg-turbo, the fast one."""
     present = [name for codec, name in CODECS.items() if features.check(codec)]
     missing = [name for codec, name in CODECS.items() if not features.check(codec)]
     turbo = bool(features.check_feature("libjpeg_turbo"))
@@ -54,7 +54,7 @@ def codecs() -> Finding:
 
 
 def decoding(preprocessing: Preprocessing) -> Finding:
-    """Four coloured fields, written in each format and read as a run reads them."""
+    """Write four coloured fields in each format, and decode them as a run does."""
     decoder = Decoder(preprocessing, max_pixels=1 << 24)
     side = 2 * preprocessing.resize
     fields = np.zeros((side, side, 3), np.uint8)
@@ -75,5 +75,5 @@ def decoding(preprocessing: Preprocessing) -> Finding:
             if abs(seen - np.array(colour)).max() > LEVELS:
                 wrong.append(f"{name} shows {tuple(map(int, seen))} for {colour}")
     if wrong:
-        return Finding("failed", "; ".join(wrong), "install Pillow from its wheel: its decoder gives another picture")
-    return ok(f"{', '.join(readable)} come out as they went in")
+        return Finding("failed", "; ".join(wrong), "install Pillow from its wheel: this decoder gives wrong colours")
+    return ok(f"{', '.join(readable)} are decoded with the right colours")

@@ -1,4 +1,4 @@
-"""SOURCE: is there a bucket, an image in it, and may we read it? For a run, may we write its reports?"""
+"""Checks of SOURCE: the bucket, its first image, the permission to read and, for a run, to write reports."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from embedder.sources.run import RunShard
 
 NOT_ITS_MD5 = "1B2M2Y8AsgTpgAmY7PhCfg=="
-"""The MD5 of nothing, sent with something."""
+"""The MD5 of an empty body, which is sent with a body that is not empty."""
 
 
 def at_once() -> threading.Event:
-    """For waits that should not be: one attempt, and its error stands."""
+    """Return an event that is set, so that a request is tried once and never waits."""
     event = threading.Event()
     event.set()
     return event
 
 
 class SourceExam:
-    """The checks of a source; each later one stands on those before it."""
+    """The checks of a source. Each check relies on those before it."""
 
     def __init__(self, name: str, model: Model, options: RunOptions, shard: int, clock: Clock) -> None:
         self.name = name
@@ -51,11 +51,11 @@ class SourceExam:
         self.first: Reference | None = None
 
     def exists(self) -> Finding:
-        """The bucket is there, and ours to list."""
+        """Check that the bucket exists and that we may list it."""
         assert self.client is not None
         with aws.sentences(f"s3://{self.bucket}"):
             try:
-                # Its answer says why it refuses, which an answer to HEAD has no body for.
+                # A refusal says why in its body. An answer to HEAD has no body.
                 self.client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
             except ClientError as error:
                 if aws.error_code(error) not in aws.DENIED_CODES:
@@ -69,7 +69,7 @@ class SourceExam:
                 )
         self.reachable = True
         region = None
-        with contextlib.suppress(ClientError, BotoCoreError):  # an S3 that does not tell is none the worse
+        with contextlib.suppress(ClientError, BotoCoreError):  # not every S3 says, and that is no fault
             answer = self.client.head_bucket(Bucket=self.bucket)
             region = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
         ours = self.client.meta.region_name
@@ -77,12 +77,12 @@ class SourceExam:
             return Finding(
                 "warning",
                 f"{self.bucket} is in {region}, we are in {ours}",
-                "run in the bucket's region: data between regions costs",
+                "run in the bucket's region: AWS charges for data between regions",
             )
         return ok(f"{self.bucket}" + (f" in {region}" if region else ""))
 
     def listing(self) -> Finding:
-        """The first image, as a run would find it."""
+        """Find the first image, as a run would."""
         if not self.reachable:
             return skipped("the bucket cannot be reached")
         if self.remote:
@@ -98,13 +98,13 @@ class SourceExam:
         self.first = next((each for each in self.source.references() if isinstance(each, Reference)), None)
         if self.first is None:
             raise ConfigurationError(
-                f"there is no image in {self.source.name}; name a folder, a prefix or a shard with some"
+                f"there is no image in {self.source.name}; name a folder, a prefix or a shard that has images"
             )
         what = f"shard {self.shard} of {self.part.run.shards}, " if self.part else ""
         return ok(f"{what}the first image is {self.first.image_id!r}")
 
     def reading(self) -> Finding:
-        """That image, read and decoded."""
+        """Read and decode the first image."""
         if self.source is None or self.first is None:
             return skipped("there is no image to read")
         decoder = Decoder(self.model.preprocessing, max_pixels=self.options.max_pixels)
@@ -127,13 +127,13 @@ class SourceExam:
         return ok(f"{self.first.uri}, {len(sample.data):,} bytes, is a picture")
 
     def reporting(self) -> Finding:
-        """May a worker write its report? Asked with a request that S3 must refuse for another reason.
+        """Check that a worker may write its report, by a request that S3 must refuse for another reason.
 
-        It demands an object that is not there to be unchanged, and gives another MD5 than its body has. Whether the
-        caller may write at all is decided before either is looked at.
+        The request requires an object to be unchanged that does not exist, and states a wrong MD5 of its body. S3
+        checks the permission to write before it checks either.
         """
         if self.part is None or self.client is None:
-            return skipped("the source is no run, and nothing is written to it")
+            return skipped("the source is not a run, so a worker writes nothing to it")
         key = f"{self.part.location.reports_prefix}doctor"
         try:
             with aws.sentences(f"s3://{self.bucket}/{key}"):
@@ -151,4 +151,4 @@ class SourceExam:
                     f"allow s3:PutObject on reports/* and failures/* of s3://{self.bucket}/{self.part.location.root}",
                 )
             raise
-        return Finding("warning", f"this S3 took a write that it had to refuse: {key}", "delete that object")
+        return Finding("warning", f"this S3 accepted a write that it should refuse: {key}", "delete that object")

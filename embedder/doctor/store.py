@@ -1,4 +1,4 @@
-"""STORE: is it there, has it the right shape, and may we read and write it?"""
+"""Checks of STORE: that it exists, has the right schema, and that we may read and write it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOBODY = "embedder doctor"
 
 
 def any_store(name: str, options: RunOptions, fingerprint: Callable[[], str]) -> Finding:
-    """Can the store be opened and written, and would a run's vectors go with those in it?"""
+    """Check that the store can be opened and written, and that a run may add its vectors."""
     store = open_store(name)
     try:
         store.prepare()
@@ -34,7 +34,7 @@ def any_store(name: str, options: RunOptions, fingerprint: Callable[[], str]) ->
 
 
 def mixture(stored: VectorInfo | None, options: RunOptions, fingerprint: Callable[[], str]) -> Finding:
-    """Would a run's vectors go with those that are there?"""
+    """Check that a run's vectors may join the stored ones."""
     if stored is None:
         return ok("it is empty, and can be read")
     try:
@@ -44,14 +44,14 @@ def mixture(stored: VectorInfo | None, options: RunOptions, fingerprint: Callabl
     if stored.fingerprint != expected and not options.allow_mixed and not options.recompute:
         return Finding(
             "warning",
-            f"it holds vectors of {stored.fingerprint or 'an unknown model'}, a run would make {expected}",
-            "a run will refuse: give the weights and options those were made with, another store, or --recompute",
+            f"it holds vectors of {stored.fingerprint or 'an unknown model'}, but a run would make {expected}",
+            "a run will refuse: give the weights and options of the stored vectors, another store, or --recompute",
         )
     return ok(f"it holds vectors of {stored.fingerprint}, and can be read")
 
 
 class TableExam:
-    """The checks of a DynamoDB table; each later one stands on those before it."""
+    """The checks of a DynamoDB table. Each check relies on those before it."""
 
     def __init__(self, name: str, options: RunOptions, fingerprint: Callable[[], str], clock: Clock) -> None:
         self.name = name
@@ -62,20 +62,20 @@ class TableExam:
         self.store: DynamoDBStore | None = None
 
     def schema(self) -> Finding:
-        """It exists, and its key is ours."""
+        """Check that the table exists and has the right key."""
         from embedder.stores.dynamodb import DynamoDBStore
 
         self.store = DynamoDBStore(self.name, stopping=at_once(), watch=self.clock.watch)
         return ok(f"{self.store.table} in {self.store.client.meta.region_name}, key ImageId of type S")
 
     def lookup(self) -> Finding:
-        """BatchGetItem, of an id that nobody has."""
+        """Check BatchGetItem with an id that no image has."""
         if self.store is None:
             return skipped("there is no table to read")
         return self._allowed("BatchGetItem", lambda store: store.lookup([NOBODY]))
 
     def scan(self) -> Finding:
-        """Scan, of one item: what model is in there?"""
+        """Check Scan with one item, and compare its model with the run's."""
         if self.store is None:
             return skipped("there is no table to read")
         found: list[VectorInfo | None] = []
@@ -83,9 +83,9 @@ class TableExam:
         return mixture(found[0], self.options, self.fingerprint) if found else denied
 
     def write(self) -> Finding:
-        """BatchWriteItem, asked with an item that no such table can take: its key is a number.
+        """Check BatchWriteItem with an item that the table cannot take, because its key is a number.
 
-        DynamoDB refuses it once it has looked at the table, which it does for those only who may write there.
+        DynamoDB refuses the item when it compares it with the table, which it does only for callers who may write.
         """
         if self.store is None:
             return skipped("there is no table to write to")

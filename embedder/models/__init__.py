@@ -1,7 +1,7 @@
-"""The models: a file for each family behind one protocol, and the weights that go into them.
+"""Models and their weights. Each family of models has a file; all families follow one protocol.
 
-A family is a module with the functions of `Family`. To add one, write that module beside `torchvision.py` and give it
-a line in `FAMILIES`.
+A family is a module with the functions of `Family`. To add one, write the module beside `torchvision.py` and add a line
+to `FAMILIES`.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 
 class Home(NamedTuple):
-    """Where a family is found."""
+    """Where a family's code comes from."""
 
     module: str
     distribution: str
-    """The package that knows the models. What it says of one is kept for as long as its version stays."""
+    """The package that describes the models. Its descriptions are cached until its version changes."""
 
 
 FAMILIES = {"torchvision": Home("embedder.models.torchvision", "torchvision")}
-"""A model is called `FAMILY/NAME`, or `NAME` alone in the first family."""
+"""A model is called `FAMILY/NAME`. In the first family, `NAME` alone is enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """What is known of a model without loading it."""
+    """The description of a model, which is known without loading it."""
 
     name: str
-    """As it is written in fingerprints: `resnet18`, or `FAMILY/NAME`."""
+    """The name in fingerprints: `resnet18`, or `FAMILY/NAME`."""
     url: str
-    """Where its default weights are published."""
+    """The address of its published weights."""
     digest: str
     """The first hex digits, at least eight, of the SHA-256 of the published file."""
     dimension: int
@@ -44,14 +44,14 @@ class Model:
 
 
 class Backbone(Protocol):
-    """A model without its classifier, with seeded weights, in evaluation mode, float32, on the CPU."""
+    """A model without its classifier: in evaluation mode, in float32, on the CPU, at first with seeded weights."""
 
     @property
     def module(self) -> nn.Module:
         """The network: (B, 3, crop, crop) normalised float32 to (B, dimension) float32."""
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take the weights of a state dict, whatever classifier that has.
+        """Load the weights of a state dict, which may have any classifier or none.
 
         Raises:
             ValueError: the state dict does not fit; the text says where.
@@ -59,7 +59,7 @@ class Backbone(Protocol):
 
 
 class Family(Protocol):
-    """Models that are found, built and loaded in the same way."""
+    """A set of models that the same functions find, build and load."""
 
     def find(self, name: str) -> Model:
         """Describe a model.

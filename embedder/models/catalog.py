@@ -1,4 +1,4 @@
-"""Finding a model by its name. What a family says of a model is kept, so that the family is asked once."""
+"""Finds a model by its name. A family's description of a model is cached, so that the family is asked only once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RESNET18 = Model(
     dimension=512,
     preprocessing=IMAGENET_PRESET,
 )
-"""The default model, known without asking: a command that loads no model starts without torch."""
+"""The default model. Its description is written here, so that a command that loads no model needs no torch."""
 
 
 def find_model(name: str) -> Model:
@@ -44,12 +44,12 @@ def find_model(name: str) -> Model:
         family, own_name = family_of(name)
         found = family.find(own_name)
         if note:
-            remember(note, asdict(found))  # if that is not possible, the family is asked every time
+            remember(note, asdict(found))  # if the cache cannot be written, the family is asked every time
     return found
 
 
 def _note(name: str) -> Path | None:
-    """Return the file that keeps what is known of a model; None where there is no cache for it."""
+    """Return the cache file for a model's description; None if there is no cache."""
     folder = cache_folder()
     distribution = home_of(name)[0].distribution
     if folder is None or not name:
@@ -57,11 +57,11 @@ def _note(name: str) -> Path | None:
     try:
         return folder / "models" / f"{quote(name, safe='')}-{distribution}-{version(distribution)}.json"
     except PackageNotFoundError:
-        return None  # the family itself says so
+        return None  # the family reports that the package is missing
 
 
 def _read(path: Path) -> Model | None:
-    """Return the model that a note describes; None if there is no note, or something else."""
+    """Return the model that a cache file describes; None if there is no such file or it is damaged."""
     try:
         found = recall(path)
         shape = found.pop("preprocessing")

@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A model and its weights, named but not loaded; what engines run (see `embedder.encoders.Network`)."""
+    """A model and its weights, not loaded yet. Engines run it as an `embedder.encoders.Network`."""
 
     model: Model
     weights: Weights
 
     @classmethod
     def find(cls, model: Model, choice: str) -> Checkpoint:
-        """Name a model's weights: `default`, `random`, or the path of a state dict.
+        """Choose a model's weights without loading them.
+
+        Args:
+            choice: `default`, `random`, or the path of a state dict.
 
         Raises:
             ConfigurationError: there is no such file.
@@ -45,13 +48,13 @@ class Checkpoint:
 
     @property
     def key(self) -> str:
-        """The name of the cache folder for files that are made of this checkpoint."""
+        """The name of the cache folder for files that are made from this checkpoint."""
         key = f"{self.name.replace('/', '_')}-{self.weights.digest}-{PREPROCESSING_VERSION}"
-        # What a seed gives may change with torch.
+        # A seed may give other weights in another version of torch.
         return f"{key}-{version('torch')}" if self.weights.choice == RANDOM else key
 
     def fingerprint(self, data_type: str, *, normalize: bool) -> Fingerprint:
-        """Say what produces the vectors of this checkpoint."""
+        """Return the fingerprint of the vectors that this checkpoint produces."""
         return Fingerprint(
             model=self.name,
             digest=self.weights.digest,
@@ -61,10 +64,13 @@ class Checkpoint:
         )
 
     def module(self) -> nn.Module:
-        """Build the network and load the weights: (B, 3, crop, crop) normalised to (B, dimension), float32, CPU.
+        """Build the network and load the weights.
+
+        Returns:
+            A network on the CPU: normalised pixels (B, 3, crop, crop) float32 to vectors (B, dimension) float32.
 
         Raises:
-            ConfigurationError: the weights cannot be had or do not fit.
+            ConfigurationError: the weights cannot be obtained or do not fit.
         """
         state = load_state_dict(self.weights, self.model)
         family, _ = family_of(self.name)

@@ -1,8 +1,8 @@
 """The first family: torchvision's classification models without their classifiers.
 
-The classifier is found by the model's structure, not by a name: it is the last layer that gives one number for each
-class, a linear one or, in SqueezeNet, a convolution. Its input is the embedding. Layers that follow it stay (SqueezeNet
-averages over the picture). Branches that only training uses have such a layer too, and are removed.
+`build` finds the classifier by the model's structure, not by a name. The classifier is the last layer with one output
+for each class: a linear layer or, in SqueezeNet, a convolution. Its input is the embedding. Layers after it stay
+(SqueezeNet averages over the picture). Branches that only training uses have such a layer too; they are removed.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from embedder.models import Model
 from embedder.records import Preprocessing
 from embedder.system.files import find_folder
 
-find_folder("torch")  # torch looks for one while it is imported, and would end with a traceback
+find_folder("torch")  # torch needs a temporary folder while it is imported, and would end with a traceback
 
 import torch  # noqa: E402
 import torchvision  # noqa: E402
 from torch import nn  # noqa: E402
 
 SEED = 0
-"""Of the weights that a model has before any are loaded."""
+"""The seed of a model's weights before a state dict is loaded."""
 
 OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
-"""Parts of a DenseNet as its published files name them: `norm.1.weight` for today's `norm1.weight`."""
+"""Matches the old names in DenseNet's published files: `norm.1.weight` is `norm1.weight` today."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backbone:
-    """A model of torchvision without its classifier; see `embedder.models.Backbone`."""
+class HeadlessModel:
+    """A model of torchvision without its classifier; a `Backbone`."""
 
     module: nn.Module
     dimension: int
     unused: tuple[str, ...]
-    """Prefixes of the classifiers' parameters, which a state dict may have or lack."""
+    """The prefixes of the classifiers' parameters. A state dict may contain them."""
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         used = OrderedDict(
             (OLD_NAME.sub(r"\1\2", name), value) for name, value in state.items() if not name.startswith(self.unused)
         )
-        # Modules read files older than themselves by the versions in these. Where a file has no versions, only the
-        # model as a whole is taken to be as it is today: MNASNet insists, and the parts of others rename old names.
+        # A module uses the version in this metadata to read files of older code. If a file has no versions, give only
+        # the whole model today's version, which MNASNet requires; without one, the parts of others rename old names.
         current = self.module.state_dict()._metadata  # type: ignore[attr-defined]
         used._metadata = getattr(state, "_metadata", {"": current[""]})  # type: ignore[attr-defined]
         try:
             found = self.module.load_state_dict(used, strict=False)
         except RuntimeError as error:
             raise ValueError(str(error).split("\n")[-1].strip().rstrip(".")) from None
-        # Old files lack this counter, which only training uses.
+        # Old files lack this counter. Only training uses it.
         missing = [name for name in found.missing_keys if not name.endswith("num_batches_tracked")]
         for names, what in ((missing, "lacks"), (found.unexpected_keys, "has the unknown")):
             if names:
@@ -74,7 +74,7 @@ def find(name: str) -> Model:
         close = get_close_matches(name.lower(), known, n=4, cutoff=0.5)
         raise ConfigurationError(
             f"there is no model {name!r}; "
-            + (f"close to it are: {', '.join(close)}" if close else f"torchvision has: {', '.join(known)}")
+            + (f"similar names are: {', '.join(close)}" if close else f"torchvision has: {', '.join(known)}")
         )
     published = _published_weights(name)
     digest = re.search(r"-([0-9a-f]{8,})\.pth$", published.url)
@@ -82,8 +82,8 @@ def find(name: str) -> Model:
     interpolation = preset.interpolation.value
     if digest is None or len(preset.resize_size) != 1 or interpolation not in ("bilinear", "bicubic"):
         raise ConfigurationError(
-            f"this version of torchvision prepares pictures for {name} in a way that embedder does not know; choose "
-            "another --model"
+            f"this version of torchvision preprocesses images for {name} in a way that embedder does not support; "
+            "choose another --model"
         )
     return Model(
         name=name,
@@ -100,7 +100,7 @@ def find(name: str) -> Model:
     )
 
 
-def build(model: Model) -> Backbone:
+def build(model: Model) -> HeadlessModel:
     """Make a model; see `Family`."""
     return _without_classifier(model.name)
 
@@ -110,13 +110,13 @@ def _published_weights(name: str) -> Any:
     return torchvision.models.get_model_weights(name).DEFAULT
 
 
-def _without_classifier(name: str) -> Backbone:
+def _without_classifier(name: str) -> HeadlessModel:
     published = _published_weights(name)
     module = _built(name)
     crop = published.transforms().crop_size[0]
     if getattr(module, "image_size", crop) != crop:  # a vision transformer has one position for each patch
         module = _built(name, image_size=crop)
-    if hasattr(module, "transform_input"):  # Google's two were trained with another normalisation, and convert to it
+    if hasattr(module, "transform_input"):  # GoogLeNet and Inception convert to their own normalisation
         module.transform_input = True  # type: ignore[assignment]
 
     classes = len(published.meta["categories"])
@@ -128,12 +128,12 @@ def _without_classifier(name: str) -> Backbone:
     for branch in branches:
         setattr(module, branch, None)
     unused = tuple(f"{name}." for name in (_holder(module, classifier), *branches))
-    return Backbone(module=module.eval().requires_grad_(False), dimension=int(dimension), unused=unused)
+    return HeadlessModel(module=module.eval().requires_grad_(False), dimension=int(dimension), unused=unused)
 
 
 def _built(name: str, **options: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of another initialisation in a later torchvision
+        warnings.simplefilter("ignore", FutureWarning)  # a later torchvision will initialise the weights differently
         torch.manual_seed(SEED)
         module: nn.Module = torchvision.models.get_model(name, weights=None, **options)
     return module
@@ -146,7 +146,7 @@ def _outputs(layer: nn.Module) -> tuple[int, ...]:
 
 
 def _holder(module: nn.Module, classifier: str) -> str:
-    """Return the outermost part of the model whose only parameters were the classifier's: a transformer's `heads`."""
+    """Return the outermost module whose only parameters were the classifier's, such as a transformer's `heads`."""
     parts = classifier.split(".")
     outwards = [".".join(parts[: count + 1]) for count in range(len(parts))]
     return next(name for name in outwards if not module.get_submodule(name).state_dict())

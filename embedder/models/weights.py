@@ -1,7 +1,7 @@
-"""Finding a model's weights: their digest without loading them, their state dict when needed.
+"""Finds a model's weights: their digest without loading them, their state dict when it is needed.
 
-`python -m embedder.models.weights` exits 0 when the published weights of the default model are here or can be
-had, and else says why not.
+`python -m embedder.models.weights` exits with 0 if the published weights of the default model are here or can be
+downloaded. Otherwise it says why not and exits with 2.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ logger = logging.getLogger("embedder")
 DEFAULT = "default"
 RANDOM = "random"
 DIGITS = 8
-"""Hex digits of SHA-256 in a fingerprint, as many as torchvision puts into most of its file names."""
+"""The number of hex digits of SHA-256 in a fingerprint. Most of torchvision's file names have as many."""
 
 DOWNLOAD_TIMEOUT = 20
-"""Seconds without a byte."""
+"""Seconds without a byte after which a download fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Which weights, and the digest that names them in fingerprints."""
+    """The chosen weights, and the digest that stands for them in fingerprints."""
 
     choice: str
     digest: str
 
 
 def find_weights(choice: str, model: Model) -> Weights:
-    """Name the weights without loading them.
+    """Return the chosen weights with their digest, without loading them.
 
     Raises:
         ConfigurationError: there is no such file.
@@ -63,10 +63,10 @@ def find_weights(choice: str, model: Model) -> Weights:
 
 
 def load_state_dict(weights: Weights, model: Model) -> dict[str, Tensor] | None:
-    """Return the state dict, None for random weights.
+    """Return the state dict; None for random weights.
 
     Raises:
-        ConfigurationError: it cannot be had, or the file is not a state dict.
+        ConfigurationError: the file cannot be obtained, or is not a state dict.
     """
     if weights.choice == RANDOM:
         return None
@@ -74,7 +74,7 @@ def load_state_dict(weights: Weights, model: Model) -> dict[str, Tensor] | None:
     try:
         state = _load(path)
     except Exception as error:
-        # torch.load raises whatever unpickling a wrong file raises.
+        # For a wrong file, torch.load raises whatever unpickling raises.
         raise ConfigurationError(
             f"{path} is not a state dict that can be loaded safely: {_first_sentence(error)}; save one with "
             "torch.save(model.state_dict(), PATH) or as safetensors"
@@ -83,48 +83,48 @@ def load_state_dict(weights: Weights, model: Model) -> dict[str, Tensor] | None:
         isinstance(name, str) and hasattr(value, "shape") for name, value in state.items()
     ):
         raise ConfigurationError(
-            f"{path} holds {_kind(state)}; expected a state dict, parameter names with tensors: "
+            f"{path} contains {_kind(state)}; expected a state dict, which maps parameter names to tensors: "
             "torch.save(model.state_dict(), PATH)"
         )
     return state
 
 
 def published_path(model: Model) -> Path:
-    """Where torchvision's published file is in the torch cache, or would be."""
+    """Return the path of torchvision's published file in the torch cache, whether it is there or not."""
     import torch
 
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(model.url).name
 
 
 def published_file(model: Model) -> Path:
-    """Return torchvision's published file, from the torch cache or downloaded into it.
+    """Return the path of torchvision's published file; download it into the torch cache if it is not there.
 
     Raises:
-        ConfigurationError: it cannot be downloaded or kept, or what is there is another file.
+        ConfigurationError: the file cannot be downloaded or saved, or the cache has another file under its name.
         TransientError: the disk is full.
     """
     path = published_path(model)
     if not path.exists():
         try:
             _download(model, path)
-        except OSError as error:  # urllib's own are among them
+        except OSError as error:  # urllib's errors are OSErrors, too
             if is_out_of_space(error):
                 raise out_of_space(f"the published weights in {path}", error) from error
             raise ConfigurationError(
-                f"the published weights of {model.name} cannot be had: {model.url}: {error}. Either let this "
-                f"machine reach it, or copy the file to {path}, or give --weights PATH (a state dict of your "
-                "own), or try things out with --weights random"
+                f"the published weights of {model.name} cannot be downloaded: {model.url}: {error}. Let this machine "
+                f"reach that address, or copy the file to {path}, or give --weights PATH (a state dict of your own), "
+                "or try things out with --weights random"
             ) from None
     if not sha256(path).startswith(model.digest):
         raise ConfigurationError(
             f"{path} is not the file that torchvision publishes (its SHA-256 should start with {model.digest}); "
-            "delete it to have it downloaded again, or pass it as --weights PATH"
+            "delete it so that it is downloaded again, or pass it as --weights PATH"
         )
     return path
 
 
 def sha256(path: Path) -> str:
-    """The hex digest of a file."""
+    """Return the SHA-256 of a file in hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -138,18 +138,18 @@ def _download(model: Model, path: Path) -> None:
             if is_out_of_space(error):
                 raise
             raise ConfigurationError(
-                f"the published weights of {model.name} are not here, and {path.parent} cannot be written to download "
-                f"them: {error.strerror}. Give --weights PATH (a state dict), or let TORCH_HOME name a folder that can "
-                "be written, such as /tmp/torch; a container image can be built with them: --build-arg "
-                f"MODEL={model.name}"
+                f"the published weights of {model.name} are not here, and they cannot be downloaded because "
+                f"{path.parent} cannot be written: {error.strerror}. Give --weights PATH (a state dict), or set "
+                "TORCH_HOME to a writable folder such as /tmp/torch, or build a container image that contains them: "
+                f"--build-arg MODEL={model.name}"
             ) from None
         logger.info("downloading %s to %s", model.url, path)
-        # The address is the catalog's, and the file is held to its hash.
+        # The address comes from the catalog, and the file is checked against its hash.
         with urllib.request.urlopen(model.url, timeout=DOWNLOAD_TIMEOUT) as answer, part.open("wb") as file:  # noqa: S310
             while block := answer.read(1 << 20):
                 file.write(block)
         if not sha256(part).startswith(model.digest):
-            raise OSError("what was downloaded is not the published file: its SHA-256 differs")
+            raise OSError("the downloaded file is not the published one: its SHA-256 differs")
 
 
 def _load(path: Path) -> object:
@@ -173,7 +173,7 @@ def _kind(state: object) -> str:
 
 
 def main() -> int:
-    """Say whether the default model's published weights can be had."""
+    """Check that the default model's published weights are here or can be downloaded; return the exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
         published_file(find_model("resnet18"))

@@ -12,7 +12,7 @@ import numpy as np
 
 from embedder.errors import ConfigurationError
 from embedder.pages import layout, webp
-from embedder.pages.gallery import MOST_IMAGES, Collection, Group, preview_side, square_side, write_gallery
+from embedder.pages.gallery import MOST_IMAGES, Collection, PageGroup, preview_side, square_side, write_gallery
 from embedder.pages.mosaic import Mosaic
 from embedder.pages.refinement import refine
 from embedder.pages.regions import regions
@@ -90,13 +90,13 @@ def _pictures(
     return pictures, previews
 
 
-def _groups(ids: Sequence[str], vectors: Vectors, pictures: Sequence[Thumbnail], threshold: float) -> list[Group]:
+def _groups(ids: Sequence[str], vectors: Vectors, pictures: Sequence[Thumbnail], threshold: float) -> list[PageGroup]:
     """Group near-duplicates around the image with the most pixels, the most bytes, the first id."""
     worth = {each.image_id: (each.width * each.height, each.bytes) for each in pictures}
     places = {each: place for place, each in enumerate(ids)}
     found = group(ids, vectors.astype(np.float32, copy=False), threshold, lambda _: worth)
     return [
-        Group(images=[places[each.image_id] for each in one.members], scores=[each.score for each in one.members])
+        PageGroup(images=[places[each.image_id] for each in one.members], scores=[each.score for each in one.members])
         for one in found
     ]
 

@@ -50,7 +50,7 @@ SCRIPTS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class PageGroup:
     """Near-duplicates on a page: the image to keep first."""
 
     images: list[int]
@@ -104,7 +104,7 @@ def write_gallery(
     mosaic: Mosaic,
     pictures: Sequence[Thumbnail],
     previews: Mapping[int, str],
-    groups: Sequence[Group],
+    groups: Sequence[PageGroup],
 ) -> None:
     """Write the page.
 

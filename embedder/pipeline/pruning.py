@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from embedder.pipeline.stopping import Stop
 from embedder.records import VectorInfo
-from embedder.sources import Collection
+from embedder.sources import CompleteSource
 from embedder.stores import Store
 from embedder.system.threads import grouped, parallel_map
 
 GROUP = 100
 
 
-def prune(source: Collection, store: Store, stop: Stop) -> int:
+def prune(source: CompleteSource, store: Store, stop: Stop) -> int:
     """Delete the vectors that came from within the source and whose image is no longer there.
 
     Each image is asked for by itself, so that a listing cut short, or other suffixes than last time,

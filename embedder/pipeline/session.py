@@ -21,7 +21,7 @@ from embedder.pipeline.skipping import Skipping
 from embedder.pipeline.stages import Pipeline
 from embedder.pipeline.stopping import Stop
 from embedder.records import TIMED_STAGES
-from embedder.sources import DENIED, S3_SCHEME, Collection, Selection, Source, open_source
+from embedder.sources import DENIED, S3_SCHEME, CompleteSource, Selection, Source, open_source
 from embedder.stores import DYNAMODB_SCHEME, Store, open_store
 from embedder.system.cores import sharing
 from embedder.system.files import Replacement, unwritable
@@ -160,7 +160,7 @@ class Session:
             if self.part
             else open_source(self.source_name, self.selection, stopping=self.stop.event)
         )
-        if self.options.prune and not isinstance(source, Collection):
+        if self.options.prune and not isinstance(source, CompleteSource):
             raise ConfigurationError(_no_pruning(source.name))
         return source
 
@@ -205,7 +205,7 @@ class Session:
             self._explain_nothing(source)
         if ledger.failed == ledger.images and set(ledger.causes) == {("fetch", DENIED)}:
             raise ConfigurationError(f"access denied to every image of {source.name}; s3:GetObject is needed")
-        if options.prune and isinstance(source, Collection) and not self.stop.requested:
+        if options.prune and isinstance(source, CompleteSource) and not self.stop.requested:
             try:
                 ledger.pruned = prune(source, store, self.stop)
             except TransientError as error:

@@ -80,7 +80,7 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Collection(Source, Protocol):
+class CompleteSource(Source, Protocol):
     """A complete source: a stored image that it no longer holds was deleted."""
 
     def holds(self, uri: str) -> bool:

@@ -15,10 +15,10 @@ ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
 class PrefixSource:
-    """The images below an S3 prefix, listed as they are needed; see `Source`.
+    """The images below an S3 prefix, listed page by page as they are needed; see `Source`.
 
-    A prefix names a folder: `s3://b/images` means `images/…` (or the one object `images`, if that is
-    what there is) and never `images-old/…`.
+    A prefix names a folder: `s3://b/images` means `images/…` and never `images-old/…`. If there is an object `images`,
+    it means that object alone.
     """
 
     remote = True

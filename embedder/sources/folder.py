@@ -21,17 +21,17 @@ from submitter.manifest import no_picture
 FILE_SCHEME = "file://"
 
 SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""The machine is short of something, which is not the file's fault."""
+"""Errors that mean that the machine lacks a resource. The file itself may be good."""
 
 FILE_READERS = 4
-"""Files read at once: enough for a disk that seeks and for a network file system."""
+"""Files that are read at the same time: enough for a disk that seeks and for a network file system."""
 
 
 class FolderSource:
     """The images in a folder, sorted by name, or a single file; see `Source`.
 
-    Links are followed, except to a folder that contains the link. In the id of a name that is not UTF-8, each odd byte
-    is written `\\xNN`.
+    Links are followed, except a link to a folder that contains it. If a name is not UTF-8, its id has each undecodable
+    byte as `\\xNN`.
     """
 
     readers = FILE_READERS
@@ -52,11 +52,11 @@ class FolderSource:
         return unique_stems(found) if self.selection.image_id == "stem" else found
 
     def _folder(self, folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[Reference | Failure]:
-        """Walk a folder depth first in the order of its names.
+        """Walk a folder depth first, in the order of its names.
 
         Args:
-            prefix: the folder's path within the source, empty or with a slash at its end.
-            above: device and inode of every folder on the way here.
+            prefix: the folder's path within the source, empty or ending with a slash.
+            above: device and inode of every folder that contains this one.
         """
         try:
             status = folder.stat()
@@ -74,7 +74,7 @@ class FolderSource:
         for entry in entries:
             name = readable_name(entry.name)
             if name != entry.name and name in names:
-                message = "the name is not UTF-8, and written as text it is another file's; rename one of them"
+                message = "the name is not UTF-8, and its id would be that of another file; rename one of them"
                 yield Failure(image_id=prefix + name, stage="list", error="BadName", message=message)
             elif _is_folder(entry):
                 if reason := no_picture(f"{name}/", hidden=self.selection.hidden):
@@ -94,7 +94,7 @@ class FolderSource:
         except OSError as error:
             return Failure(image_id=identity, stage="list", error="Unreadable", message=_reason(error))
         if not stat.S_ISREG(status.st_mode):
-            message = "not a file but a pipe, a socket or a device"
+            message = "this is not a file but a pipe, a socket or a device"
             return Failure(image_id=identity, stage="list", error="NotAFile", message=message)
         return Reference(image_id=identity, uri=uri, size=status.st_size, modified=_modified(status))
 
@@ -102,7 +102,7 @@ class FolderSource:
         return read_file(reference)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: this source keeps nothing open."""
 
     def holds(self, uri: str) -> bool:
         return uri.startswith(file_uri(self.path).rstrip("/") + "/")
@@ -115,7 +115,7 @@ class FolderSource:
                 raise TransientError(f"{self.name} is gone; was its disk taken away?") from None
             return False
         except OSError:
-            return True  # it cannot be looked at, which is not the same as gone
+            return True  # a file that cannot be looked at was not deleted
         return True
 
 
@@ -131,37 +131,37 @@ class FileReader:
     remote = False
 
     def __init__(self, _stopping: threading.Event) -> None:
-        """Local files need nothing."""
+        """Open nothing: local files need no connection."""
 
     def read(self, reference: Reference) -> Sample:
         return read_file(reference)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: this reader keeps nothing open."""
 
 
 def read_file(reference: Reference) -> Sample:
     """Read a local image.
 
     Returns:
-        its bytes; the reference's ETag is their MD5, as S3 has it for an object put in one piece.
+        The bytes. The reference's ETag is their MD5, as in S3 for an object that was uploaded in one piece.
 
     Raises:
-        ImageError: the file cannot be read, or changed meanwhile.
+        ImageError: the file cannot be read, or changed while it was read.
     """
     try:
-        # Not blocking: a pipe put in the file's place would wait for a writer for ever.
+        # O_NONBLOCK: if a pipe has replaced the file, opening it would wait for a writer for ever.
         descriptor = os.open(file_path(reference.uri), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
-                raise ImageError("NotAFile", "not a file but a folder, a pipe, a socket or a device")
+                raise ImageError("NotAFile", "this is not a file but a folder, a pipe, a socket or a device")
             data = file.read()
             after = os.fstat(descriptor)
     except OSError as error:
         raise ImageError("Unreadable", _reason(error), transient=error.errno in SHORTAGES) from error
     if _modified(before) != _modified(after):
-        raise ImageError("Changed", "the file was written to while it was read; run again", transient=True)
+        raise ImageError("Changed", "the file changed while it was read; run again", transient=True)
     etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
     read = Reference(
         image_id=reference.image_id, uri=reference.uri, etag=etag, size=len(data), modified=_modified(after)
@@ -170,17 +170,17 @@ def read_file(reference: Reference) -> Sample:
 
 
 def file_uri(path: Path) -> str:
-    """`file:///…` with every byte that needs it percent-encoded; links are not resolved."""
+    """Return a path as `file:///…`, percent-encoded where necessary. Links are not resolved."""
     return Path(os.path.abspath(path)).as_uri()
 
 
 def file_path(uri: str) -> bytes:
-    """The path that `file_uri` made a URI of."""
+    """Return the path for a URI that `file_uri` made."""
     return unquote_to_bytes(uri.removeprefix(FILE_SCHEME))
 
 
 def readable_name(name: str) -> str:
-    """A file name as text: bytes that are not UTF-8 become `\\xNN`."""
+    """Return a file name as text. Bytes that are not UTF-8 become `\\xNN`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""What an image is called in the store, and what counts as an image by its name."""
+"""Derives an image's id and suffix from its key or path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from embedder.records import Failure, Reference
 
 
 def image_id(mode: ImageIdMode, *, key: str, uri: str) -> str:
-    """Return the id of the image with this key (or path within its folder) and URI."""
+    """Return an image's id.
+
+    Args:
+        key: the image's key in S3, or its path within the folder.
+    """
     match mode:
         case "key":
             return key
@@ -22,13 +26,13 @@ def image_id(mode: ImageIdMode, *, key: str, uri: str) -> str:
 
 
 def suffix(key: str) -> str:
-    """`a/B.JPG` → `.jpg`, which is shown to people; what would move their cursor is not."""
+    """Return a key's suffix for people to read: `a/B.JPG` → `.jpg`. Unprintable suffixes are replaced."""
     found = PurePosixPath(key).suffix.lower() or "(no suffix)"
     return found if found.isprintable() else "(unprintable suffix)"
 
 
 def unique_stems(references: Iterator[Reference | Failure]) -> Iterator[Reference | Failure]:
-    """List everything before the first is yielded, and refuse two images of one name.
+    """List everything, refuse two images with one id, and then yield the images.
 
     Raises:
         ConfigurationError: two images have the same id.
@@ -38,6 +42,6 @@ def unique_stems(references: Iterator[Reference | Failure]) -> Iterator[Referenc
         if (other := found.setdefault(item.image_id, item)) is not item:
             first, second = (getattr(each, "uri", each.image_id) for each in (other, item))
             raise ConfigurationError(
-                f"--image-id stem: {first} and {second} would both be called {item.image_id!r}; use key or uri"
+                f"--image-id stem: {first} and {second} would both have the id {item.image_id!r}; use key or uri"
             )
     return iter(found.values())

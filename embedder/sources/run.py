@@ -1,4 +1,4 @@
-"""One shard of a run in S3: what it lists, whether it is done, and where its report goes."""
+"""One shard of a run in S3: its images, its report, and whether an earlier attempt finished it."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ class RunShard:
         self.number = number
         if number >= run.shards:
             raise ConfigurationError(
-                f"{location.uri} has {run.shards} shards and this is number {number} (from 0): check "
+                f"{location.uri} has {run.shards} shards, numbered from 0, but this worker's is number {number}; check "
                 "AWS_BATCH_JOB_ARRAY_INDEX and EMBEDDER_SHARD_OFFSET"
             )
 
     def source(self, selection: Selection) -> ShardSource:
-        """Return the images of this shard.
+        """Return the source of this shard's images.
 
         Raises:
-            ConfigurationError: the selection does not go with a part of the images, or the shard cannot be read.
+            ConfigurationError: the selection is not possible for a shard, or the shard cannot be read.
         """
         return s3_shard(self.reader, self.location.bucket, self.location.shard_key(self.number), selection)
 
     def finished(self, selection: Selection) -> dict[str, Any] | None:
-        """Return the report of an earlier attempt that finished this shard; a damaged one does not count.
+        """Return the report of an earlier attempt that finished this shard; None without one or if it is damaged.
 
         Raises:
-            ConfigurationError: the selection does not go with a part of the images, finished or not.
+            ConfigurationError: the selection is not possible for a shard, finished or not.
         """
         refuse_stems(f"s3://{self.location.bucket}/{self.location.shard_key(self.number)}", selection)
         data = self.reader.find(self.location.bucket, self.location.report_key(self.number))
@@ -54,15 +54,15 @@ class RunShard:
         return found if isinstance(found, dict) else None
 
     def failures(self) -> str:
-        """Return the failure lines that the attempt which finished this shard published."""
+        """Return the failure lines of the attempt that finished this shard."""
         data = self.reader.find(self.location.bucket, self.location.failures_key(self.number))
         return (data or b"").decode(errors="replace")
 
     def publish(self, report: dict[str, Any], failures: str) -> None:
-        """Write the failures, and last the report, which says that the shard is done.
+        """Write the failures first and the report last, because the report means that the shard is done.
 
         Args:
-            failures: one JSON line each.
+            failures: one line of JSON for each failure.
         """
         self.reader.put(self.location.bucket, self.location.failures_key(self.number), failures.encode())
         self.reader.put(self.location.bucket, self.location.report_key(self.number), json.dumps(report).encode())

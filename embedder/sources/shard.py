@@ -1,4 +1,4 @@
-"""One shard: a file that lists images, `.jsonl` or the original sample's `.txt` with a key per line."""
+"""A shard is a file that lists images: `.jsonl`, or the original sample's `.txt` with one key a line."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from embedder.sources.reader import S3Reader, split_uri
 from submitter.manifest import Entry, parse_entries
 
 Locate = Callable[[str], tuple[str, str]]
-"""From an entry's key to the image's key and URI."""
+"""Turns an entry's key into the image's key and URI."""
 
 
 class ShardSource:
-    """The images that a shard lists, in its order; see `Source`.
+    """The images that a shard lists, in the shard's order; see `Source`.
 
-    Somebody chose them, so suffixes do not matter. An image that is listed twice counts once.
+    Suffixes do not matter, because somebody chose these images. An image that is listed twice counts once.
 
     Args:
         locate: turns an entry's key into the image's key and URI.
-        readers: read the images; closed with this source.
+        readers: read the images. The source closes them.
     """
 
     def __init__(self, name: str, entries: list[Entry], locate: Locate, selection: Selection, readers: Readers) -> None:
@@ -51,7 +51,7 @@ class ShardSource:
             identity = image_id(self.selection.image_id, key=key, uri=uri)
             if identity not in seen:
                 seen[identity] = uri
-                # What a shard says of a local file's content may be out of date; S3 is asked for the ETag itself.
+                # S3 gives the current ETag when the object is read. For a local file the shard's may be out of date.
                 etag = entry.etag if uri.startswith(S3_SCHEME) else None
                 yield Reference(image_id=identity, uri=uri, etag=etag, size=entry.size)
             elif seen[identity] == uri:
@@ -68,10 +68,10 @@ class ShardSource:
 
 
 def refuse_stems(name: str, selection: Selection) -> None:
-    """Refuse ids that only a look at all images shows to be unique.
+    """Refuse `--image-id stem`: a shard cannot show whether the ids of all images are unique.
 
     Raises:
-        ConfigurationError: they are asked for.
+        ConfigurationError: the selection has this mode.
     """
     if selection.image_id == "stem":
         raise ConfigurationError(
@@ -80,7 +80,7 @@ def refuse_stems(name: str, selection: Selection) -> None:
 
 
 def open_local_shard(name: str, selection: Selection, stopping: threading.Event) -> ShardSource:
-    """Open a shard file on disk, of `s3://` URIs or of paths relative to the shard file; see `Opener`."""
+    """Open a shard file on disk, which lists `s3://` URIs or paths relative to itself; see `Opener`."""
     path = Path(name)
     try:
         data = path.read_bytes()
@@ -102,7 +102,7 @@ def open_s3_shard(name: str, selection: Selection, stopping: threading.Event) ->
 
 
 def s3_shard(reader: S3Reader, bucket: str, key: str, selection: Selection) -> ShardSource:
-    """Open a shard file in S3 with a reader that is there already."""
+    """Open a shard file in S3 with an existing reader."""
     name = f"s3://{bucket}/{key}"
     data = reader.find(bucket, key)
     if data is None:
@@ -115,7 +115,7 @@ def s3_shard(reader: S3Reader, bucket: str, key: str, selection: Selection) -> S
 def _entries(name: str, data: bytes) -> list[Entry]:
     try:
         if name.lower().endswith(".txt"):
-            # Editors on Windows put a mark at the start, which is not part of the first key.
+            # Editors on Windows write a byte order mark first, which is not part of the first key.
             lines = [line.removesuffix("\r") for line in data.decode("utf-8-sig").split("\n")]
             return [Entry(key=line, etag=None, size=None) for line in lines if line.strip()]
         return list(parse_entries(data))

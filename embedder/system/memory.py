@@ -1,4 +1,4 @@
-"""Memory: what a run may hold at once, the most that comes to, and how much there is."""
+"""Memory: the budgets of a run, their sum, and the limit of the machine or container."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from embedder.system.cores import CGROUP
 from embedder.system.files import read_text
 
 FILE_BYTES = 256 << 20
-"""Image files waiting for or in each of fetch and decode; one larger file goes alone."""
+"""Bytes of image files in each of fetch and decode, waiting ones included. A larger file is processed alone."""
 
 DECODED_BYTES = 1 << 30
-"""Pictures at full size, over all decoding processes; one larger picture goes alone."""
+"""Bytes of pictures at full size, over all decoding processes. A larger picture is decoded alone."""
 
 MODEL_BYTES = 1 << 30
-"""torch, the model, and its intermediate results."""
+"""Bytes for torch, the model, and its intermediate results."""
 
 WORKER_BYTES = 128 << 20
-"""A decoding process, the small pictures for which it does not ask, and its share of batches."""
+"""Bytes for a decoding process: itself, small pictures, which need no reservation, and its share of batches."""
 
 
 def most_needed(workers: int) -> int:
-    """Return the most bytes that a run with so many decoding processes holds."""
+    """Return the most bytes that a run with this number of decoding processes holds."""
     return 2 * FILE_BYTES + DECODED_BYTES + MODEL_BYTES + workers * WORKER_BYTES
 
 
 def memory_limit(cgroup: Path = CGROUP) -> tuple[int, str]:
-    """Return the bytes that this process and its children may hold, and whose limit that is."""
+    """Return how many bytes this process and its children may hold, and whether the limit is the container's."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in (cgroup / "memory.max", cgroup / "memory" / "memory.limit_in_bytes"):
         text = read_text(path)

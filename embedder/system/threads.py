@@ -1,4 +1,4 @@
-"""Threads: a function applied to a stream of items with a bound on what is in flight, and a budget of bytes."""
+"""Threads: `parallel_map` applies a function to a stream of items; `Budget` bounds what threads hold together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 POLL_SECONDS = 0.5
-"""How long to wait for a result before `cancelled` is asked again."""
+"""How long `parallel_map` waits for a result before it calls `cancelled` again."""
 
 
 def parallel_map(
@@ -28,23 +28,23 @@ def parallel_map(
     budget: int = 1,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[R]:
-    """Yield `function(item)` for every item, as each is finished.
+    """Yield `function(item)` for every item as soon as the result is there.
 
-    The caller's thread takes items and hands them to the workers, so calls chain like generators and one thread drives
-    several stages: while it waits for one, the others work through what they were handed. Results come in the order in
-    which they are finished, so that one slow item delays no other.
+    The caller's thread takes the items and gives them to worker threads. So calls chain like generators, and one thread
+    drives several stages: while it waits for one stage, the workers of the others continue. Results are yielded in the
+    order in which they are finished, so that a slow item delays no other.
 
     Args:
-        workers: threads that call `function`.
+        workers: the number of threads that call `function`.
         depth: returns how many items may be taken and not yet yielded.
-        name: of the threads.
-        cost: returns what an item costs, in the unit of `budget`.
-        budget: no item is taken while those in flight cost this much or more.
-        cancelled: asked before each result, at least every `POLL_SECONDS`. Once it returns true the iteration ends, and
-            what is in flight is neither yielded nor waited for.
+        name: the prefix of the threads' names.
+        cost: returns the cost of an item, in the unit of `budget`.
+        budget: no item is taken while the items in flight cost this much or more.
+        cancelled: called before each result, at least every `POLL_SECONDS`. Once it returns true, the iteration ends
+            without yielding the items in flight or waiting for them.
 
     Raises:
-        Exception: whatever `function` or `items` raises. The items in flight are then finished, unseen.
+        Exception: whatever `function` or `items` raises. The items in flight are finished, but not yielded.
     """
     finished: SimpleQueue[tuple[int, Future[R]]] = SimpleQueue()
     source = iter(items)
@@ -61,7 +61,7 @@ def parallel_map(
                     break
                 price = cost(item)
                 future = executor.submit(function, item)
-                del item  # so that its bytes are freed when the worker is done
+                del item  # so that its memory is freed as soon as the worker is done
                 future.add_done_callback(lambda done, price=price: finished.put((price, done)))  # type: ignore[misc]
                 taken, spent = taken + 1, spent + price
             if not taken:
@@ -78,14 +78,14 @@ def parallel_map(
 
 
 def grouped(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield the items in lists of `size`; the last may be shorter."""
+    """Yield the items in lists of `size`. The last list may be shorter."""
     iterator = iter(items)
     while group := list(itertools.islice(iterator, size)):
         yield group
 
 
 class Budget:
-    """A number of bytes that threads share: a thread that needs more than is left waits."""
+    """A number of bytes that threads share. A thread that needs more than is left waits."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -94,7 +94,7 @@ class Budget:
 
     @contextmanager
     def reserve(self, wanted: int) -> Iterator[None]:
-        """Hold `wanted` bytes within this block; a thread that needs more than the whole budget takes all of it."""
+        """Hold `wanted` bytes within this block. A thread that needs more than the whole budget holds all of it."""
         wanted = min(wanted, self.size)
         with self.changed:
             self.changed.wait_for(lambda: self.held + wanted <= self.size)

@@ -1,4 +1,4 @@
-"""The vector of a query image that is not stored: made as the store's own vectors were, by a run of one image."""
+"""Embeds a query image that is not stored, in the same way as the store's own vectors, by a run of one image."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from embedder.vectors.reader import read
 
 
 def stored_fingerprint(store: Store, wanted: str | None) -> str:
-    """Return the fingerprint that a query must have to be comparable.
+    """Return the fingerprint that a query's vector must have so that it can be compared with the stored ones.
 
     Args:
-        wanted: the one that the user asked for, if any.
+        wanted: the fingerprint that the user asked for, if any.
 
     Raises:
         ConfigurationError: the store is empty.
@@ -34,17 +34,17 @@ def stored_fingerprint(store: Store, wanted: str | None) -> str:
 
 
 def embed_query(image: str, identity: str, *, store: str, weights: str, device: str, engine: str) -> Vectors:
-    """Embed one file or `s3://` object with the model that `identity` names.
+    """Embed one file or `s3://` object with the model that a fingerprint names.
 
     Args:
         identity: the fingerprint of the vectors to compare with.
-        store: the name of their store, for the sentences.
+        store: the name of their store, for messages.
 
     Returns:
         The vector, (dimension,).
 
     Raises:
-        ConfigurationError: other weights are needed, or there is no such image, or it cannot be embedded.
+        ConfigurationError: other weights are needed, there is no such image, or it cannot be embedded.
         TransientError: the image cannot be read at the moment, or there is no space for temporary files.
     """
     try:
@@ -52,7 +52,7 @@ def embed_query(image: str, identity: str, *, store: str, weights: str, device: 
         model = find_model(stored.model)
     except (ValueError, ConfigurationError) as error:
         raise ConfigurationError(
-            f"the vectors in {store} were made by {identity or 'something unknown'}, which cannot be done again here "
+            f"the vectors in {store} were made by {identity or 'an unknown model'}, which this installation cannot use "
             f"({error}); give the id of a stored image as the query"
         ) from None
     here = Checkpoint.find(model, weights).fingerprint(stored.data_type, normalize=stored.normalized)
@@ -83,12 +83,12 @@ def _refuse_other_weights(stored: Fingerprint, here: Fingerprint, store: str) ->
     if here == stored:
         return
     if here.digest == stored.digest:
-        remedy = "give the id of a stored image as the query, or use the version of embedder that made them"
+        remedy = "give the id of a stored image as the query, or use the version of embedder that made the vectors"
     elif stored.digest == RANDOM:
         remedy = "pass --weights random"
     else:
         remedy = f"pass --weights PATH, the state dict whose SHA-256 begins with {stored.digest}"
     raise ConfigurationError(
-        f"the vectors in {store} were made by {stored}, and the query would be by {here}, which cannot be compared; "
-        + remedy
+        f"the vectors in {store} were made by {stored}, but the query's would be made by {here}, and the two cannot be "
+        f"compared; {remedy}"
     )

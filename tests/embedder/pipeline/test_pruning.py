@@ -12,7 +12,7 @@ from embedder import embed
 from embedder.errors import ConfigurationError
 from embedder.pipeline.pruning import prune
 from embedder.pipeline.stopping import Stop
-from embedder.sources import Collection, Selection, open_source
+from embedder.sources import CompleteSource, Selection, open_source
 from tests.embedder.pictures import jpeg, put
 from tests.embedder.stand_in import PixelEncoder
 from tests.embedder.stored import contents, fill, many, opened, stored
@@ -106,7 +106,7 @@ def test_nothing_is_deleted_once_the_run_is_to_stop(folder: Path, store_name: st
     stop = Stop()
     stop.by_signal(15)
     source = open_source(str(folder), Selection(), stopping=threading.Event())
-    assert isinstance(source, Collection)
+    assert isinstance(source, CompleteSource)
     with opened(store_name) as store:
         assert prune(source, store, stop) == 0
     assert set(contents(store_name)) == {"gone"}
