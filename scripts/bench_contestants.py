@@ -102,9 +102,9 @@ def textbook(paths: list[Path], weights: Path, clock: Clock) -> None:
 
 def decode(paths: list[Path], _weights: Path, clock: Clock) -> None:
     """Our decoding alone, in a process for each core as a run does it."""
-    from embedder.config import DEFAULT_MAX_PIXELS
     from embedder.decoding.processes import IsolatedDecoder
     from embedder.models.catalog import find_model
+    from embedder.options import DEFAULT_MAX_PIXELS
     from embedder.system.cores import usable_cores
     from embedder.system.memory import DECODED_BYTES
     from embedder.system.threads import Budget, parallel_map
@@ -125,8 +125,8 @@ def encode(candidate: str) -> Callable[[list[Path], Path, Clock], None]:
     """One way to run the network alone, such as `mnn float32`, on pixels that are decoded already."""
 
     def contest(paths: list[Path], weights: Path, clock: Clock) -> None:
-        from embedder.config import DEFAULT_MAX_PIXELS
         from embedder.decoding.decoder import Decoder
+        from embedder.options import DEFAULT_MAX_PIXELS
         from embedder.system.threads import parallel_map
 
         clock.images = 0

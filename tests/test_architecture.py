@@ -13,12 +13,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-SHARED = ["errors", "config", "records", "system"]
+SHARED = ["errors", "options", "config", "records", "system"]
 """What every room may use. None of it knows a stage."""
 
 ARROWS = {
     "errors": "",
-    "config": "errors",
+    "options": "errors",
+    "config": "errors options",
     "records": "",
     "system": "errors",
     "exit_codes": "errors",

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import embedder
-from embedder import cli, config, exit_codes
+from embedder import cli, exit_codes, options
 from embedder.pipeline.report import Report
 from embedder.records import ATTRIBUTES, Failure
 from embedder.stores import dynamodb, sqlite_file
@@ -173,12 +173,12 @@ def test_python_in_the_documents_names_what_exists(document: Path) -> None:
 
 
 def test_the_environment_is_documented() -> None:
-    ours = {config.environment_name(name) for name in (*config.OPTIONS, "source", "store", "json", "quiet", "log")}
+    ours = {options.environment_name(name) for name in (*options.OPTIONS, "source", "store", "json", "quiet", "log")}
     theirs = set(submitter_config.VARIABLES.values())
     table = rows(section(REFERENCE, "Environment"))
     assert quoted(table) == ours | theirs | read_elsewhere()
-    for name in config.OPTIONS:
-        assert table[f"`{config.environment_name(name)}`"][1] == f"`{config.option_name(name)}`"
+    for name in options.OPTIONS:
+        assert table[f"`{options.environment_name(name)}`"][1] == f"`{options.option_name(name)}`"
 
 
 def read_elsewhere() -> set[str]:

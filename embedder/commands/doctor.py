@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from embedder import config, exit_codes
+from embedder import config, exit_codes, options
 
 EXAMPLES = """examples:
   embedder doctor
@@ -29,18 +29,18 @@ def add(commands: Any) -> None:
     )
     command.add_argument("--store", help="the store for the vectors (default: a run's table, else none)")
     for name in ("model", "weights"):
-        about = config.OPTIONS[name].metadata
-        command.add_argument(config.option_name(name), metavar=about["metavar"], help=about["help"])
+        about = options.OPTIONS[name].metadata
+        command.add_argument(options.option_name(name), metavar=about["metavar"], help=about["help"])
     command.add_argument("--json", action="store_true", help="print the results as a JSON list")
     command.set_defaults(function=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run every check, print the results, and return the exit code."""
-    given = config.Layer(
-        values={name: getattr(arguments, name) for name in ("model", "weights")}, called=config.option_name
+    given = options.Layer(
+        values={name: getattr(arguments, name) for name in ("model", "weights")}, called=options.option_name
     )
-    options = config.RunOptions.resolve(given, config.environment_layer())
+    chosen = options.RunOptions.resolve(given, config.environment_layer())
     source = arguments.source or config.text_from_environment("source")
     store = arguments.store or config.text_from_environment("store")
     shard = config.shard_index()
@@ -50,8 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     from embedder.system.cores import sharing
 
     results: list[Result] = []
-    with sharing(options.cores):
-        for result in examine(checks(source, store, options, shard)):
+    with sharing(chosen.cores):
+        for result in examine(checks(source, store, chosen, shard)):
             results.append(result)
             if not arguments.json:
                 _show(result)

@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from embedder import config, exit_codes, logs
+from embedder import config, exit_codes, logs, options
 from embedder.encoders import engine_names
 from embedder.errors import ConfigurationError, EmbedderError
 from embedder.pipeline.signals import listening
@@ -49,13 +49,15 @@ def add(commands: Any) -> None:
         help="where the vectors go: the path of a SQLite file, or dynamodb://TABLE (default: a run's own table, else "
         "./vectors.db)",
     )
-    for name, item in config.OPTIONS.items():
+    for name, item in options.OPTIONS.items():
         about = {**item.metadata, "help": item.metadata["help"].replace("{engines}", ", ".join(engine_names()))}
         if isinstance(item.default, bool):
             action = argparse.BooleanOptionalAction if name == "normalize" else "store_true"
-            command.add_argument(config.option_name(name), action=action, default=None, help=about["help"])
+            command.add_argument(options.option_name(name), action=action, default=None, help=about["help"])
         else:
-            command.add_argument(config.option_name(name), metavar=about["metavar"] or name.upper(), help=about["help"])
+            command.add_argument(
+                options.option_name(name), metavar=about["metavar"] or name.upper(), help=about["help"]
+            )
     command.add_argument(
         "--json", action="store_true", default=None, help="print the report as JSON, as the last line of the output"
     )
@@ -87,7 +89,9 @@ def _run(arguments: argparse.Namespace, stop: Stop, ending: Ending) -> int:
     ending.log_is_json = config.log_is_json(arguments.log)
     ending.quiet = bool(arguments.quiet or config.switch_from_environment("quiet"))
     logs.open_log(as_json=ending.log_is_json, origin=config.origin(arguments.source), quiet=ending.quiet)
-    given = config.Layer(values={name: getattr(arguments, name) for name in config.OPTIONS}, called=config.option_name)
+    given = options.Layer(
+        values={name: getattr(arguments, name) for name in options.OPTIONS}, called=options.option_name
+    )
     source = arguments.source or config.text_from_environment("source")
     if not source:
         raise ConfigurationError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from embedder.config import RunOptions
 from embedder.doctor import Finding, ok, skipped
 from embedder.encoders import Encoder
 from embedder.errors import ConfigurationError
 from embedder.models import Model
 from embedder.models.checkpoint import Checkpoint
 from embedder.models.weights import DEFAULT, DIGITS, RANDOM, published_path, sha256
+from embedder.options import RunOptions
 
 
 class ModelExam:

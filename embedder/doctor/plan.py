@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from embedder.config import RunOptions
 from embedder.doctor import Check, Finding, disk, machine, programs
 from embedder.doctor.model import ModelExam
 from embedder.encoders.choice import check_engine
 from embedder.errors import EmbedderError
 from embedder.models.catalog import find_model
+from embedder.options import RunOptions
 from embedder.sources import scheme_of
 from embedder.stores import DYNAMODB_SCHEME
 from embedder.system.cores import usable_cores

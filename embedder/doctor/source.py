@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from embedder.config import RunOptions
 from embedder.decoding.decoder import Decoder
 from embedder.doctor import Finding, ok, skipped
 from embedder.doctor.account import Clock
 from embedder.errors import ConfigurationError, ImageError
 from embedder.models import Model
+from embedder.options import RunOptions
 from embedder.records import Reference
 from embedder.sources import S3_SCHEME, Selection, Source, open_source
 from embedder.system import aws

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from embedder.config import RunOptions
 from embedder.doctor import Finding, ok, skipped
 from embedder.doctor.account import Clock
 from embedder.doctor.source import at_once
 from embedder.errors import ConfigurationError
+from embedder.options import RunOptions
 from embedder.records import VectorInfo
 from embedder.stores import open_store
 from embedder.system import aws

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from embedder.config import DEFAULT_MAX_PIXELS
 from embedder.decoding.processes import IsolatedDecoder
 from embedder.errors import ConfigurationError, ImageError
+from embedder.options import DEFAULT_MAX_PIXELS
 from embedder.records import Pixels, Preprocessing, Reference, VectorInfo
 from embedder.sources import S3_SCHEME, Readers
 from embedder.sources.folder import FILE_SCHEME, file_uri

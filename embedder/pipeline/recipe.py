@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from embedder.config import RunOptions
 from embedder.encoders import Encoder
 from embedder.encoders.choice import check_engine, open_encoder
 from embedder.encoders.own import Adapter, OwnEncoder
 from embedder.models.catalog import find_model
 from embedder.models.checkpoint import Checkpoint
+from embedder.options import RunOptions
 from embedder.records import PREPROCESSING_VERSION, Fingerprint, Preprocessing
 
 OWN = "own"

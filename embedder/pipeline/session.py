@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Unpack
 
 from embedder import exit_codes
-from embedder.config import DEFAULT_STORE, FailureLimit, Layer, Options, RunOptions
 from embedder.encoders.own import OwnEncoder
 from embedder.errors import ConfigurationError, TransientError
+from embedder.options import DEFAULT_STORE, FailureLimit, Layer, Options, RunOptions
 from embedder.pipeline.ledger import DAMAGED, Ledger
 from embedder.pipeline.pruning import prune
 from embedder.pipeline.recipe import Recipe, recipe

@@ -11,10 +11,10 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from embedder.config import RunOptions
 from embedder.decoding.processes import IsolatedDecoder
 from embedder.encoders import Encoder
 from embedder.errors import ImageError, RejectedError, TransientError
+from embedder.options import RunOptions
 from embedder.pipeline.ledger import DAMAGED, Ledger, Named
 from embedder.pipeline.number_format import NumberFormat
 from embedder.pipeline.recipe import Recipe

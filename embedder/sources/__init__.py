@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from embedder.config import DEFAULT_SUFFIXES, ImageIdMode
 from embedder.errors import ConfigurationError
+from embedder.options import DEFAULT_SUFFIXES, ImageIdMode
 from embedder.records import Failure, Reference, Sample
 from embedder.sources.naming import suffix
 from submitter.manifest import no_picture

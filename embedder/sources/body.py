@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPMessage
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from botocore import httpchecksum
 from botocore.exceptions import FlexibleChecksumError
 
+from embedder.errors import ImageError
 from embedder.system import aws
 
 if TYPE_CHECKING:
@@ -20,27 +21,46 @@ if TYPE_CHECKING:
 SLOWEST = 4096
 """Bytes a second below which the reading of a body is given up."""
 
+PIECE = 1 << 20
 
-def read_body(body: Any, size: int) -> bytes:
+
+ReadInto: TypeAlias = Callable[[memoryview], int]
+"""Puts bytes that have arrived into a buffer and returns how many; 0 at the end. Waits only if there are none."""
+
+
+def read_body(read_into: ReadInto, size: int) -> bytes:
     """Read a whole body, as long as it comes at no less than `SLOWEST`.
 
-    Args:
-        body: botocore's `StreamingBody`, or the standard library's `HTTPResponse`.
-
     Raises:
+        ImageError: the memory does not hold it.
         ConnectionError: it ends too soon.
         TimeoutError: it comes more slowly. A timeout of the socket does not see that: something always comes.
     """
     until = time.monotonic() + aws.READ_TIMEOUT + size / SLOWEST
-    data = io.BytesIO()  # hands out its bytes without copying them
-    with body as stream:  # of a `StreamingBody` the response inside, whose `read1` does not wait for more than there is
-        while part := stream.read1(1 << 20):
-            data.write(part)
+    try:
+        data = io.BytesIO(bytes(size))  # filled in place, and handed out without a copy
+    except (MemoryError, OverflowError):
+        raise ImageError("TooLarge", f"an object of {size} bytes does not fit into memory") from None
+    got = 0
+    with data.getbuffer() as buffer:
+        while got < size and (count := read_into(buffer[got:])):
+            got += count
             if time.monotonic() > until:
                 raise TimeoutError(f"fewer than {SLOWEST} bytes came in a second")
-    if data.tell() != size:
-        raise ConnectionError(f"the body ended after {data.tell()} of its {size} bytes")
+    if got != size:
+        raise ConnectionError(f"the body ended after {got} of its {size} bytes")
     return data.getvalue()
+
+
+def by_pieces(read1: Callable[[int], bytes]) -> ReadInto:
+    """Return a `ReadInto` for a stream that has only `read1`."""
+
+    def read_into(buffer: memoryview) -> int:
+        piece = read1(min(len(buffer), PIECE))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    return read_into
 
 
 class Checksums:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from embedder.config import ImageIdMode
 from embedder.errors import ConfigurationError
+from embedder.options import ImageIdMode
 from embedder.records import Failure, Reference
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from embedder.errors import ConfigurationError, EmbedderError, ImageError
+from typing import Any
+
+from embedder.errors import EmbedderError, ImageError
 from embedder.sources import DENIED
-from embedder.sources.body import Checksums, read_body
+from embedder.sources.body import Checksums, by_pieces, read_body
 from embedder.sources.shortcut import Shortcut
 from embedder.system import aws
 
@@ -45,7 +47,9 @@ class Objects:
         headers = answer["ResponseMetadata"]["HTTPHeaders"]
         if not {"etag", "content-length"} <= headers.keys():
             raise ConnectionError("the answer was cut off among its headers")
-        data = read_body(answer["Body"], answer["ContentLength"])
+        body: Any = answer["Body"]
+        with body as stream:  # urllib3's response: botocore's own waits for more than has come
+            data = read_body(by_pieces(stream.read1), answer["ContentLength"])
         self.checksums.verify(headers, data)
         self.shortcut.learn(bucket, key)
         return data, answer["ETag"].strip('"')
@@ -65,6 +69,4 @@ def _explain(error: Exception, bucket: str, key: str) -> EmbedderError:
         return ImageError(DENIED, "access denied; s3:GetObject is needed")
     if code == "InvalidObjectState":
         return ImageError("Archived", "the object is archived and has to be restored first")
-    if code == "NoSuchBucket":
-        return ConfigurationError(f"there is no bucket {bucket}")
     return aws.explain(error, f"s3://{bucket}/{key}")

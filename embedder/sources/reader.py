@@ -105,12 +105,7 @@ class S3Reader:
         patience = self.start_patience
         while True:
             with aws.sentences(f"s3://{bucket}/{prefix}"):
-                try:
-                    page = patience.call(self.client.list_objects_v2, **request)
-                except ClientError as error:
-                    if aws.error_code(error) == "NoSuchBucket":
-                        raise ConfigurationError(f"there is no bucket {bucket}") from None
-                    raise
+                page = patience.call(self.client.list_objects_v2, **request)
             patience = self.patience
             yield page.get("Contents", [])
             if not page.get("IsTruncated"):
@@ -125,8 +120,6 @@ class S3Reader:
             except ClientError as error:
                 if aws.error_code(error) in MISSING_CODES:
                     return None
-                if aws.error_code(error) == "NoSuchBucket":
-                    raise ConfigurationError(f"there is no bucket {bucket}") from None
                 raise
 
     def put(self, bucket: str, key: str, data: bytes) -> None:

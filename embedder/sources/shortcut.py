@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Shortcut:
     """Reads objects of buckets from which boto3 has read one before.
 
-    boto3 takes 1.2 ms of processor time an object, nearly all of it under Python's lock; this takes 0.25. The shortcut
+    boto3 takes 1.1 ms of processor time an object, nearly all of it under Python's lock; this takes 0.22. The shortcut
     succeeds or gives up: boto3 asks again, and judges, unless the answer is complete and its status is 200.
 
     Args:
@@ -103,8 +103,9 @@ class _Route:
         return found
 
     def close(self) -> None:
-        while self.idle:
-            self.idle.pop().close()
+        idle, self.idle = self.idle, []
+        for connection in idle:
+            connection.close()
 
     def _open(self) -> HTTPConnection:
         """Return a connection that the other end has not closed."""
@@ -131,6 +132,7 @@ class _Route:
         etag = answer.getheader("ETag")
         if answer.status != 200 or answer.length is None or etag is None:
             return None
-        data = read_body(answer, answer.length)
+        with answer:
+            data = read_body(answer.fp.readinto1, answer.length)
         self.checksums.verify(answer.headers, data)
         return data, etag.strip('"')

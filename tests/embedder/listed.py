@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from embedder.config import Layer, RunOptions
+from embedder.options import Layer, RunOptions
 from embedder.records import Failure, Reference
 from embedder.sources import Selection, Source, open_source
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedder import config
-from embedder.config import FailureLimit, Layer, RunOptions
+from embedder import config, options
 from embedder.errors import ConfigurationError
+from embedder.options import FailureLimit, Layer, RunOptions
 
 
 def test_defaults_are_those_of_the_contract() -> None:
@@ -161,4 +161,4 @@ def test_a_worker_knows_its_shard() -> None:
 
 
 def test_the_options_that_type_checkers_know_are_all_there_are() -> None:
-    assert set(config.Options.__annotations__) == set(config.OPTIONS)
+    assert set(options.Options.__annotations__) == set(options.OPTIONS)

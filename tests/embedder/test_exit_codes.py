@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from embedder.config import FailureLimit
 from embedder.errors import TransientError
+from embedder.options import FailureLimit
 from embedder.pipeline.ledger import Ledger
 from embedder.pipeline.session import exit_code
 from embedder.pipeline.stopping import Stop

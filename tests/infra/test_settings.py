@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from embedder import config
+from embedder import options
 from infra.delivery import Delivery
 from infra.instance_types import instance_type
 from infra.settings import SettingsError, StageSettings
@@ -210,4 +210,4 @@ def test_an_existing_table_is_warmed_by_its_owner() -> None:
 
 
 def test_the_workers_options_are_those_of_the_command() -> None:
-    assert set(WORKER_OPTIONS) == set(config.OPTIONS) - {"prune", "failures"}
+    assert set(WORKER_OPTIONS) == set(options.OPTIONS) - {"prune", "failures"}

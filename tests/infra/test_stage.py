@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from embedder.config import DEFAULT_MAX_PIXELS
 from embedder.decoding.decoder import PIXEL_BYTES
+from embedder.options import DEFAULT_MAX_PIXELS
 from embedder.system.memory import FILE_BYTES
 from infra.retry_rules import RETRY_STRATEGY
 from submitter.config import VARIABLES

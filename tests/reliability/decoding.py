@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from embedder.config import DEFAULT_MAX_PIXELS
 from embedder.decoding.decoder import Decoder
 from embedder.errors import ImageError
 from embedder.models.catalog import IMAGENET_PRESET
+from embedder.options import DEFAULT_MAX_PIXELS
 from embedder.records import Pixels
 from tests.embedder import corpus
 from tests.embedder.pictures import encoded, picture

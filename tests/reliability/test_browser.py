@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedder.config import DEFAULT_MAX_PIXELS
 from embedder.decoding.decoder import Decoder
 from embedder.models.catalog import IMAGENET_PRESET
+from embedder.options import DEFAULT_MAX_PIXELS
 from embedder.records import Pixels
 from tests.embedder import corpus
 from tests.embedder.decoding.broken import BESIDE, interlaced

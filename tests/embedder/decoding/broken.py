@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from embedder.config import DEFAULT_MAX_PIXELS
 from embedder.decoding.decoded import Decoded
 from embedder.decoding.decoder import Decoder
 from embedder.errors import ImageError
 from embedder.models.catalog import IMAGENET_PRESET
+from embedder.options import DEFAULT_MAX_PIXELS
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from embedder.config import DEFAULT_MAX_PIXELS
 from embedder.decoding.decoder import Decoder
 from embedder.errors import ImageError
 from embedder.models.catalog import IMAGENET_PRESET
+from embedder.options import DEFAULT_MAX_PIXELS
 from embedder.records import Pixels
 from tests.embedder import corpus, reference
 from tests.embedder.pictures import encoded, jpeg, picture, png

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedder.config import DEFAULT_MAX_PIXELS
 from embedder.decoding import processes
 from embedder.decoding.decoder import Decoder
 from embedder.decoding.processes import IsolatedDecoder
 from embedder.errors import ImageError
 from embedder.models.catalog import IMAGENET_PRESET
+from embedder.options import DEFAULT_MAX_PIXELS
 from embedder.records import Pixels
 from embedder.system.threads import Budget
 from tests.embedder import corpus

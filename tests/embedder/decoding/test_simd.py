@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from embedder.config import DEFAULT_MAX_PIXELS
 from embedder.decoding import simd
 from embedder.decoding.decoder import Decoder
 from embedder.models.catalog import IMAGENET_PRESET
+from embedder.options import DEFAULT_MAX_PIXELS
 from embedder.records import Pixels
 from tests.embedder import corpus, reference
 from tests.embedder.pictures import encoded

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from embedder import embed, read
-from embedder.config import DEFAULT_MAX_PIXELS
 from embedder.decoding.decoder import Decoder
 from embedder.encoders.choice import installed_engines
 from embedder.models.catalog import IMAGENET_PRESET
+from embedder.options import DEFAULT_MAX_PIXELS
 from tests.embedder import corpus, reference
 from tests.embedder.pictures import encoded
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from embedder import exit_codes
-from embedder.config import Layer, shard_index
+from embedder.config import shard_index
 from embedder.errors import ConfigurationError, TransientError
+from embedder.options import Layer
 from embedder.pipeline.report import Report
 from embedder.pipeline.session import embed, open_session
 from embedder.sources.reader import S3Reader

@@ -154,6 +154,18 @@ def test_what_does_not_come_whole_is_asked_for_again(through_proxy: tuple[S3, Fa
     assert (reader.by_boto3, proxy.spoilt.total()) == (3, 2)
 
 
+def test_what_memory_does_not_hold_is_one_failure(through_proxy: tuple[S3, FaultProxy]) -> None:
+    s3, proxy = through_proxy
+    reader = Reader(s3.bucket)
+    for length in (1 << 62, 1 << 90):
+        reader.get("1.jpg")
+        proxy.choose = at_first(1, Fault(answer=answer(b"", length=length)))
+        with pytest.raises(ImageError, match=f"{length} bytes does not fit into memory") as caught:
+            reader.get("1.jpg")
+        assert (caught.value.error, caught.value.transient) == ("TooLarge", False)
+    assert reader.by_boto3 == 1
+
+
 def test_what_is_always_damaged_is_a_passing_failure(through_proxy: tuple[S3, FaultProxy]) -> None:
     s3, proxy = through_proxy
     reader = Reader(s3.bucket, patience=0.5)
