@@ -1,1 +1,1 @@
-"""From a source to a store: the stages, the session that joins them, and its books."""
+"""From a source to a store: the stages, the session that opens and closes everything, and the counts of a run."""

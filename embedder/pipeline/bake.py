@@ -1,7 +1,7 @@
-"""`python -m embedder.encoders.bake [WEIGHTS [MODEL]]`: makes all that a first run would, as an image is built.
+"""`python -m embedder.pipeline.bake [WEIGHTS [MODEL]]`: fills the caches while a container image is built.
 
-Afterwards a run on a CPU needs no network for its weights and no torch for its model: weights are in torch's cache with
-their hash checked, and the prepared model is in ours, proven against torch.
+Afterwards a run on a CPU needs neither a network for its weights nor torch for its model. The weights are in torch's
+cache, checked against their hash. The prepared model is in embedder's cache, proved against torch.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from embedder.models.checkpoint import Checkpoint
 from embedder.models.weights import DEFAULT, published_file
 
 ENGINE = "mnn"
-"""Of the default model, by name: with `auto` an image in which it does not work would be built, and be half as fast.
-Other models get the best engine that can run them."""
+"""The default model's engine. With `auto`, an image in which this engine does not work would be built all the same, and
+would be half as fast. Other models get the best engine that can run them."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Fill the caches and say with what."""
+    """Fill the caches, print what they contain, and return the exit code."""
     choice, name = (*arguments, *(DEFAULT, RESNET18.name)[len(arguments) :])
     engine = ENGINE if name == RESNET18.name else "auto"
     try:

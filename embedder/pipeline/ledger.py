@@ -1,4 +1,4 @@
-"""The books of a run: every image ends as exactly one of embedded, skipped or failed."""
+"""The ledger of a run: it counts every image as exactly one of embedded, skipped or failed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from embedder.records import Failure, Stage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """The counts of one moment; they belong together."""
+    """The counts of a run at one moment."""
 
     embedded: int
     skipped: int
@@ -25,7 +25,7 @@ class Tally:
     causes: Mapping[tuple[Stage, str], int]
     """Failures by stage and error, the most frequent first."""
     seconds: Mapping[Stage, float]
-    """By stage, summed over its threads."""
+    """Seconds by stage, summed over the stage's threads."""
 
     @property
     def images(self) -> int:
@@ -33,11 +33,11 @@ class Tally:
 
 
 DAMAGED = "Damaged"
-"""The notice of an image that has lost a part of its data, and of which the rest is embedded."""
+"""The notice for an image that has lost part of its data, of which the rest is embedded."""
 
 
 class Named(Protocol):
-    """What a failure says of an image: a reference, or a stored vector."""
+    """The part of a reference or stored vector that failures and notices report."""
 
     @property
     def image_id(self) -> str: ...
@@ -60,15 +60,15 @@ class Ledger:
         self.embedded = 0
         self.skipped = 0
         self.moved = 0
-        """How many of the skipped lay elsewhere when they were embedded."""
+        """Skipped images that were in another place when they were embedded."""
         self.failed = 0
         self.notices: Counter[str] = Counter()
         self.transient = 0
-        """How many of the failed may succeed in another run."""
+        """Failed images that may succeed in another run."""
         self.pruned = 0
         self.causes: Counter[tuple[Stage, str]] = Counter()
         self.first_failures: list[Failure] = []
-        """The first few, for the summary; the file has them all."""
+        """The first ten, for the summary. The file of failures has all."""
         self.seconds: defaultdict[Stage, float] = defaultdict(float)
         self.sinks = sinks
         self.notice_sinks = notice_sinks
@@ -83,7 +83,7 @@ class Ledger:
         return time.monotonic() - self.began
 
     def embed(self, count: int) -> None:
-        """Count images whose vectors are in the store now."""
+        """Count images whose vectors are now in the store."""
         with self.lock:
             self.embedded += count
 
@@ -91,17 +91,17 @@ class Ledger:
         """Count an image that had the right vector already.
 
         Args:
-            moved: whether the image lay elsewhere when it was embedded.
+            moved: whether the image was in another place when it was embedded.
         """
         with self.lock:
             self.skipped += 1
             self.moved += moved
 
     def notice(self, image: Named, notices: Iterable[str]) -> None:
-        """Count what was wrong with a file that is embedded all the same, and write it down.
+        """Count the damage of an image that is embedded all the same, and write a line for each notice.
 
         Raises:
-            TransientError: the notice cannot be written, as on a full disk.
+            TransientError: the notice cannot be written, for example because the disk is full.
         """
         for notice in notices:
             with self.lock:
@@ -109,11 +109,10 @@ class Ledger:
                 _write(self.notice_sinks, {"image_id": image.image_id, "notice": notice, "etag": image.etag})
 
     def fail(self, failure: Failure) -> None:
-        """Count an image as failed, and write the failure down.
+        """Count an image as failed, and write a line for the failure.
 
         Raises:
-            TransientError: the disk of the file of failures is full.
-            ConfigurationError: that file cannot be written for another reason.
+            TransientError: the failure cannot be written, for example because the disk is full.
         """
         with self.lock:
             self.failed += 1
@@ -124,7 +123,7 @@ class Ledger:
             _write(self.sinks, _fields(failure))
 
     def fail_image(self, image: Named, stage: Stage, error: ImageError) -> None:
-        """Count an image as failed, for the reason that the error gives."""
+        """Count an image as failed because of an error."""
         self.fail(
             Failure(
                 image_id=image.image_id,
@@ -137,7 +136,7 @@ class Ledger:
         )
 
     def tally(self) -> Tally:
-        """Return the counts of this moment; threads may go on counting."""
+        """Return the counts of this moment. Threads may continue counting."""
         with self.lock:
             return Tally(
                 embedded=self.embedded,
@@ -166,9 +165,11 @@ def _fields(failure: Failure) -> dict[str, Any]:
 
 
 def _write(sinks: Iterable[IO[str]], fields: Mapping[str, Any]) -> None:
-    """Write one JSON object as one line, whatever characters the id has."""
+    """Write one JSON object as one line, whatever characters the image's id has."""
     for sink in sinks:
         try:
             sink.write(json.dumps(fields) + "\n")
         except OSError as error:
-            raise TransientError(f"what became of the images cannot be written: {error.strerror}; run again") from error
+            raise TransientError(
+                f"the failures or notices cannot be written: {error.strerror}; free some space and run again"
+            ) from error

@@ -1,7 +1,7 @@
-"""A run's figures as CloudWatch metrics, in its embedded metric format: members of a JSON log line.
+"""A run's figures as CloudWatch metrics in the embedded metric format: members of a JSON log line.
 
-Every line carries what has come since the line before it, never a running total: the sum of all lines of an
-attempt is its report, and a dashboard's Sum over workers and time is what they did.
+A line counts only what was added since the line before; there are no running totals. So the sum of an attempt's lines
+is its report, and a dashboard can sum over workers and time.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ FAILED_BY_STAGE = "FailedImages"
 UNITS = dict.fromkeys(COUNTS, "Count") | dict.fromkeys(STAGES, "Seconds") | {RATE: "Count/Second"}
 
 LEAST_SECONDS = 1.0
-"""A rate over less time says more about the moment than about the worker."""
+"""A rate over less time than this says little about the worker."""
 
 Totals = dict[str, float]
-"""Everything that is counted, from the beginning, by the metric's name; `FailedImages STAGE` for the stages."""
+"""The counts since the run began, by the metric's name; `FailedImages STAGE` for each stage."""
 
 
 class Meter:
     """Turns running totals into the metrics of each log line.
 
     Args:
-        deployment: the value of the dimension `Deployment`, which tells one installation from another.
+        deployment: the value of the dimension `Deployment`, which distinguishes installations.
     """
 
     def __init__(self, deployment: str) -> None:
@@ -44,8 +44,10 @@ class Meter:
         self.began = self.last = time.monotonic()
 
     def take(self, totals: Totals) -> list[dict[str, Any]]:
-        """Return what has come since the last call: the members of one line, or of one more for each stage
-        in which images failed; none if nothing has.
+        """Return the counts since the last call, as the members of log lines.
+
+        Returns:
+            One line, and one more for each stage in which images failed; no line if nothing was added.
         """
         new = {name: round(value - self.told.get(name, 0), 3) for name, value in totals.items()}
         if not any(new.values()):
@@ -80,7 +82,7 @@ class Meter:
 
 
 def totals_of_tally(tally: Tally) -> Totals:
-    """The totals of a run that goes on, or that an error ended."""
+    """Return the totals of a run that is going on, or that an error ended."""
     failed = Counter[str]()
     for (stage, _), count in tally.causes.items():
         failed[stage] += count
@@ -88,7 +90,7 @@ def totals_of_tally(tally: Tally) -> Totals:
 
 
 def totals_of_report(report: Report) -> Totals:
-    """The totals of a run that has come to its end."""
+    """Return the totals of a run that has ended by itself."""
     failed = Counter[str]()
     for cause, count in report.failures_by_cause.items():
         failed[cause.partition(":")[0]] += count

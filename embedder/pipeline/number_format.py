@@ -1,4 +1,4 @@
-"""How vectors are stored: normalised or not, and in which numbers."""
+"""Converts vectors to the numbers that are stored: normalised or not, and of which type."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from embedder.records import Vectors
 
 LARGEST = {"uint8": 255, "int8": 127}
-"""Of the dtypes whose numbers are stored as whole multiples of a scale."""
+"""The largest number of each whole-number dtype, whose numbers are multiples of a scale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +22,9 @@ class Formatted:
     data_type: str
     """The numpy dtype of the numbers, by name."""
     scales: Sequence[float | None]
-    """What each row's numbers are multiplied by to give its vector back; None: they are the vector."""
+    """For each row: its numbers × this are its vector; None means × 1."""
     problems: Sequence[str | None]
-    """Why a row cannot be stored; None: it can."""
+    """For each row: the reason why it cannot be stored; None if it can."""
 
 
 class NumberFormat:

@@ -1,4 +1,4 @@
-"""What is seen of a run while it goes on: a bar on a terminal, log lines elsewhere, in the cloud with metrics."""
+"""Shows the progress of a run: a bar on a terminal, log lines elsewhere, and metrics in the cloud."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TerminalProgress:
 
 
 class LogProgress:
-    """A log line every now and then."""
+    """A log line every `LOG_SECONDS`."""
 
     def __init__(self) -> None:
         self.next = time.monotonic() + LOG_SECONDS
@@ -53,14 +53,14 @@ class LogProgress:
         logger.info("%s", _sentence(ledger, total))
 
     def close(self, _report: Report | None, **_about: bool) -> None:
-        """Nothing is held."""
+        """Do nothing: a log line keeps nothing open."""
 
 
 class JsonProgress:
-    """A log line every now and then, and at the end, with what has come since the one before as metrics.
+    """A JSON log line every `LOG_SECONDS` and at the end, with what was added since the line before as metrics.
 
     Args:
-        meter: counts for this run alone.
+        meter: a meter that no other run uses.
     """
 
     def __init__(self, meter: Meter) -> None:
@@ -81,13 +81,13 @@ class JsonProgress:
                 self._log(logging.INFO, _sentence(ledger, total), lines, total=total)
 
     def close(self, report: Report | None, *, counted: bool = False) -> None:
-        """Write what is left to be told, so that all lines together are the report.
+        """Write the last lines, so that all lines together add up to the report.
 
         Args:
-            report: of the run; None if an error ended it. What it had done by then is told all the same.
-            counted: whether the report is one that has been told before.
+            report: the run's report; None if an error ended the run. Its counts are then taken from the ledger.
+            counted: whether the metrics of this report were written before.
         """
-        with self.writing:  # by another thread, where a run has to be ended that does not end
+        with self.writing:  # another thread calls this if a signal has to end the run
             self.closed = True
             self._close(report, counted)
 
@@ -112,13 +112,13 @@ class JsonProgress:
 
 
 class NoProgress:
-    """Nothing at all."""
+    """No progress."""
 
     def __call__(self, ledger: Ledger, total: int | None) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
     def close(self, _report: Report | None, **_about: bool) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 def _sentence(ledger: Ledger, total: int | None) -> str:
@@ -128,7 +128,7 @@ def _sentence(ledger: Ledger, total: int | None) -> str:
 
 
 def _headline(report: Report) -> str:
-    """The summary's first line, and whatever else decides what is to be done about it."""
+    """Return the summary's first line, with the time, the reason for an early end, and the exit code."""
     early = f"; stopped early: {report.stopped}" if report.stopped else ""
     return f"{report.summary().splitlines()[0]} in {report.seconds:.1f} s{early}; exit code {report.exit_code}"
 
@@ -137,7 +137,7 @@ AnyProgress: TypeAlias = TerminalProgress | LogProgress | JsonProgress | NoProgr
 
 
 def open_progress(*, quiet: bool, as_json: bool = False, deployment: str = "") -> AnyProgress:
-    """Return what fits where stderr goes."""
+    """Return the kind of progress that suits stderr: a terminal, a log for a person, or a log for a machine."""
     if quiet:
         return NoProgress()
     if as_json:

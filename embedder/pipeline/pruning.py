@@ -1,4 +1,4 @@
-"""Deleting the vectors whose image is gone."""
+"""Deletes the vectors whose image no longer exists."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ GROUP = 100
 
 
 def prune(source: CompleteSource, store: Store, stop: Stop) -> int:
-    """Delete the vectors that came from within the source and whose image is no longer there.
+    """Delete the vectors that came from this source and whose image no longer exists.
 
-    Each image is asked for by itself, so that a listing cut short, or other suffixes than last time,
-    never delete anything. Nothing is deleted once a stop is requested.
+    Each image is looked up by itself. So an incomplete listing, or other suffixes than last time, never delete
+    anything. Nothing is deleted once a stop is requested.
 
     Returns:
-        how many were deleted.
+        The number of deleted vectors.
 
     Raises:
         TransientError: the source or the store does not answer.
@@ -29,7 +29,7 @@ def prune(source: CompleteSource, store: Store, stop: Stop) -> int:
 
     candidates = (stored for stored in store.describe() if source.holds(stored.source))
     checked = parallel_map(gone, candidates, workers=source.readers, depth=lambda: 4 * GROUP, name="prune")
-    # All are found before the first is deleted: a scan must not run over what it changes.
+    # Find all before deleting the first: a scan must not go over rows that are deleted meanwhile.
     missing = [image_id for image_id in checked if image_id is not None]
     for group in grouped(missing, GROUP):
         store.delete(group)

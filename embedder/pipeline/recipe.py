@@ -1,4 +1,4 @@
-"""How a run makes its vectors: a model with its weights, or an encoder that the caller has."""
+"""Decides how a run makes its vectors: with a model and its weights, or with the caller's own encoder."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from embedder.options import RunOptions
 from embedder.records import PREPROCESSING_VERSION, Fingerprint, Preprocessing
 
 OWN = "own"
-"""Stands for the digest of the weights in the fingerprint of a caller's encoder."""
+"""Replaces the weights' digest in the fingerprint of a caller's own encoder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How vectors are made, before anything is loaded."""
+    """How to make vectors. Nothing is loaded until `open_encoder` is called."""
 
     fingerprint: Fingerprint
     dimension: int
@@ -31,7 +31,7 @@ def recipe(options: RunOptions, own: OwnEncoder | None) -> Recipe:
     """Decide how a run makes its vectors.
 
     Args:
-        own: the caller's encoder, which then takes the place of `--model`, `--weights`, `--engine` and `--precision`.
+        own: the caller's encoder, if any. It replaces `--model`, `--weights`, `--engine` and `--precision`.
 
     Raises:
         ConfigurationError: there is no such model, no such engine, or no such file of weights.

@@ -1,4 +1,4 @@
-"""What a run did, as figures: for a person, and as one JSON object."""
+"""The report of a run: its figures as text for a person, and as one JSON object."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Report:
     skipped: int
     """Images whose stored vector was already the right one."""
     moved: int
-    """How many of the skipped lay elsewhere when they were embedded; their `Source` is up to date now."""
+    """Skipped images that were in another place when they were embedded. Their `Source` is up to date now."""
     failed: int
     damaged: int
     """Embedded images that have lost a part of their data (`--damaged embed`)."""
     notices: Mapping[str, int]
-    """What was wrong with files without touching their pixels, counted by kind."""
+    """Damage that touches no pixel, counted by kind."""
     ignored: Mapping[str, int]
     """Files that were not taken for images, counted by suffix or reason."""
     pruned: int
-    """Vectors deleted because their image is gone."""
+    """Vectors deleted because their image no longer exists."""
     seconds: float
     images_per_second: float
-    """Embedded ones."""
+    """Embedded images in a second."""
     seconds_by_stage: Mapping[str, float]
     """Summed over a stage's threads, so their sum may exceed `seconds`."""
     failures_by_cause: Mapping[str, int]
@@ -41,10 +41,10 @@ class Report:
     dimension: int
     dtype: str
     device: str | None
-    """None when there was nothing to embed and so no model was loaded."""
+    """None if there was nothing to embed, so that no model was loaded."""
     engine: str | None
     arithmetic: str | None
-    """In which numbers the model computed: `float32`, `bfloat16`, …"""
+    """The numbers in which the model computed: `float32`, `bfloat16`, …"""
     source: str
     store: str
     stopped: str | None
@@ -60,7 +60,7 @@ class Report:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Report | None:
-        """Read what `as_json` gave, without the first failures; None if it is not a whole report."""
+        """Make a report, without the first failures, from what `as_json` gave; None if a field is missing."""
         names = {field.name for field in fields(cls)} - {"first_failures"}
         return cls(**{name: found[name] for name in names}) if names <= set(found) else None
 
@@ -84,7 +84,7 @@ class Report:
             notices = ", ".join(f"{count:,} {kind}" for kind, count in self.notices.items())
             lines.append(f"notices: {notices} (--notices FILE names each)")
         if self.pruned:
-            lines.append(f"{self.pruned:,} vectors deleted, their images are gone")
+            lines.append(f"{self.pruned:,} vectors deleted because their images no longer exist")
         for failure in self.first_failures:
             lines.append(f"failed: {failure.image_id!r} in {failure.stage}: {failure.error}: {failure.message}")
         if self.failed > len(self.first_failures):

@@ -1,4 +1,4 @@
-"""One run, from names and options to its report: opens what the pipeline joins, and closes the books."""
+"""One run, from names and options to its report: opens the source and the store, runs the pipeline, and reports."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("embedder")
 
 Progress = Callable[[Ledger, int | None], None]
-"""Called now and then with the books so far (`images`, `embedded`, `skipped`, `failed`, and `elapsed` in seconds)
-and with the number of images in the source, None where it is not known yet."""
+"""Called several times a second with the counts so far (`images`, `embedded`, `skipped`, `failed`, and `elapsed` in
+seconds), and with the number of images in the source, None while it is not known."""
 
 
 def embed(
@@ -50,21 +50,21 @@ def embed(
         source: a folder, an image file, `s3://bucket/prefix/`, a run, or a shard file.
         store: the path of a SQLite file, or `dynamodb://table`; by default a run's own table, else
             `./vectors.db`.
-        encoder: a model of your own, an `OwnEncoder`, in the place of the options that choose one.
-        progress: called several times a second, from the calling thread: a `Progress`.
+        encoder: your own model, an `OwnEncoder`. It replaces the options that choose a model.
+        progress: a `Progress`, called several times a second from the calling thread.
         options: those of `embedder run`, with `_` for `-`: `model`, `weights`, `batch_size` (images),
-            `max_failures` (a count, or a percentage as text), … No environment variable is read for them.
+            `max_failures` (a count, or a percentage as text), … `embed` reads no environment variables for them.
 
     Returns:
-        The report: counts of images, `seconds`, `fingerprint`, … Its `exit_code` is 0 when all is well, 65 for
-        too many bad images, and 75 when a transient fault is left. Images that failed do not raise.
+        The report: counts of images, `seconds`, `fingerprint`, … Its `exit_code` is 0 if all is well, 65 if too many
+        images are bad, and 75 if a temporary problem remains. Failed images raise no exception.
 
     Raises:
-        ConfigurationError: what was asked for cannot be done as asked; an unknown option is named.
+        ConfigurationError: the request cannot be carried out; the message names an unknown option.
         TransientError: the source or the store does not answer at the start.
 
-    It installs no signal handlers, so any thread may call it. A KeyboardInterrupt goes through to the caller, and
-    what is stored by then is skipped the next time.
+    `embed` installs no signal handlers, so any thread may call it. A KeyboardInterrupt reaches the caller, and the next
+    call skips what was stored by then.
     """
     layers = [Layer(values=dict(options))]
     store = None if store is None else str(store)
@@ -80,12 +80,12 @@ def open_session(
     stop: Stop | None = None,
     shard: int = 0,
 ) -> Session:
-    """Find out what a run is to do; see `embed`.
+    """Prepare a run; see `embed`.
 
     Args:
-        layers: options, the first layer that has one wins; a run's own come last.
-        stop: through it another thread or a signal handler may end the run early.
-        shard: which shard of a run is meant.
+        layers: the options. The first layer that has an option wins; a submitted run's own options come last.
+        stop: lets another thread end the run early.
+        shard: the number of the shard, if the source is a submitted run.
     """
     stop = stop or Stop()
     part = _find_part(source, shard, stop)
@@ -106,13 +106,13 @@ def _find_part(source: str, shard: int, stop: Stop) -> RunShard | None:
     """Return this worker's shard, if the source is a run."""
     if not source.startswith(S3_SCHEME):
         return None
-    from embedder.sources.run import find_run_shard  # brings boto3, which a folder does not need
+    from embedder.sources.run import find_run_shard  # imports boto3, which a folder does not need
 
     return find_run_shard(source, shard, stopping=stop.event)
 
 
 class Session:
-    """One run. It is run once, and can be asked for its report at any time, from any thread."""
+    """One run. Call `run` once, and `report` at any time after the run began, from any thread."""
 
     def __init__(
         self,
@@ -134,10 +134,10 @@ class Session:
         self.stop = stop
         self.progress = progress
         self.pipeline: Pipeline | None = None
-        """Set once the run has books."""
+        """None until the run begins to count."""
 
     def run(self) -> Report:
-        """Embed the source's images and return the report; raise as `embed` does."""
+        """Embed the source's images and return the report; it raises what `embed` raises."""
         if (report := self._earlier_report()) is not None:
             return report
         lines = io.StringIO()
@@ -165,7 +165,7 @@ class Session:
         return source
 
     def _earlier_report(self) -> Report | None:
-        """Return the report of an attempt that finished this shard with the same recipe into the same store."""
+        """Return the report of an earlier attempt that finished this shard with the same recipe and store."""
         if self.part is None or self.options.recompute:
             return None
         if self.options.prune:
@@ -174,7 +174,7 @@ class Session:
         report = Report.from_json(found) if found else None
         if report is None or (report.store, report.fingerprint) != (self.store_name, str(self.recipe.fingerprint)):
             return None
-        logger.info("shard %s is done already: its report stands, and nothing is left to do", self.part.number)
+        logger.info("shard %s is done already: its report stands, and there is nothing to do", self.part.number)
         with _lines_file("--failures", self.options.failures) as file:
             if file:
                 file.write(self.part.failures())
@@ -200,7 +200,7 @@ class Session:
             pipeline.run()
         finally:
             if ledger.images:
-                self._show(ledger)  # also what failed after the last batch was stored
+                self._show(ledger)  # includes failures after the last batch was stored
         if not ledger.images:
             self._explain_nothing(source)
         if ledger.failed == ledger.images and set(ledger.causes) == {("fetch", DENIED)}:
@@ -216,7 +216,7 @@ class Session:
             self.progress(ledger, self.pipeline.source.total)
 
     def _explain_nothing(self, source: Source) -> None:
-        """Raise for a run that saw no image, unless it was told to stop."""
+        """Raise the error for a run that found no image, unless it was asked to stop."""
         if self.stop.error is not None:
             raise self.stop.error
         if self.stop.requested:
@@ -225,11 +225,11 @@ class Session:
         raise ConfigurationError(
             f"there is no image in {source.name}"
             + (f" (ignored: {ignored}; see --suffixes and --hidden)" if ignored else "")
-            + "; name a folder, a prefix or a shard that holds some"
+            + "; name a folder, a prefix or a shard that has images"
         )
 
     def report(self) -> Report:
-        """Say what the run has done so far. It must have begun: `pipeline` is set."""
+        """Return the report of the run so far. The run must have begun, so that `pipeline` is set."""
         assert self.pipeline is not None
         ledger, source, encoder = self.pipeline.ledger, self.pipeline.source, self.pipeline.encoder
         stop, seconds, tally = self.stop, ledger.elapsed, ledger.tally()
@@ -264,12 +264,12 @@ class Session:
 
 
 def _no_pruning(source: str) -> str:
-    return f"--prune is not possible for {source}, which is a part of the images; name a folder or a prefix"
+    return f"--prune is not possible for {source}, which is only a part of the images; name a folder or a prefix"
 
 
 @contextmanager
 def _lines_file(option: str, path: Path | None) -> Iterator[IO[str] | None]:
-    """Open a file of lines that an option names. It appears under its name when the run has ended."""
+    """Open the file of lines that an option names. The file appears under its name when the run has ended."""
     if path is None:
         yield None
         return
@@ -277,7 +277,7 @@ def _lines_file(option: str, path: Path | None) -> Iterator[IO[str] | None]:
         with _named(option, path):
             replacement = Replacement(path)
             stack.callback(replacement.close)
-            # Line by line, so that a line that cannot be written is noticed at once.
+            # Buffered by line, so that a line that cannot be written raises at once.
             file = replacement.part.open("w", encoding="utf-8", buffering=1)
         try:
             yield file
@@ -298,7 +298,7 @@ def _named(option: str, path: Path) -> Iterator[None]:
 
 
 def exit_code(ledger: Ledger, stop: Stop, limit: FailureLimit) -> int:
-    """Decide the exit code of a run that came to its end."""
+    """Return the exit code of a run that has ended."""
     if stop.signal is not None:
         return exit_codes.SIGNAL_BASE + stop.signal
     if stop.error is not None or ledger.transient:

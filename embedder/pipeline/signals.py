@@ -1,7 +1,7 @@
-"""SIGTERM and Ctrl-C: a run is told to stop, then to hurry, and is ended where it cannot end by itself.
+"""SIGTERM and Ctrl-C: ask a run to stop, then to hurry, and end it if it cannot end by itself.
 
-A thread does this, which Python's signal handling wakes through a pipe. A handler would run in the main thread, which
-may be inside a call that takes long, or hold the lock that the handler needs.
+A thread does this. Python's signal handling wakes it through a pipe. A signal handler would run in the main thread,
+which may be in a long call, or hold a lock that the handler needs.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from embedder.pipeline.stopping import Stop
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 HURRY_SECONDS = 4.0
-"""From a signal on, for a throttled store to take what is encoded."""
+"""The time after a signal in which a throttled store may still take encoded images."""
 
 END_SECONDS = 8.0
-"""From a signal on: then a run that still waits, for a network, a lock or a model, is ended where it is."""
+"""The time after a signal at which a run that still waits for a network, a lock or a model is ended."""
 
 
 @contextmanager
 def listening(stop: Stop, give_up: Callable[[], None]) -> Iterator[None]:
-    """Stop a run in good order at the first signal, and the process at once at a second one.
+    """Within this block, stop the run in good order at the first signal, and end the process at once at the second.
 
-    The handlers stay, and do nothing any more: with Python's own back in their place, a Ctrl-C between the report and
-    the end of the process would be a traceback. `embed`, for other programs, installs none.
+    The handlers stay installed afterwards, and do nothing. With Python's own handlers, a Ctrl-C between the report and
+    the end of the process would give a traceback. `embed`, which other programs call, installs no handlers.
 
     Args:
-        give_up: called in another thread when `END_SECONDS` have gone by, to end the process.
+        give_up: ends the process. It is called from another thread, `END_SECONDS` after the signal.
     """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)

@@ -1,4 +1,4 @@
-"""Deciding whether the vector that is stored under an image's id is the one that the image would get."""
+"""Decides whether the vector stored under an image's id is the one that this run would make."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from embedder.records import Reference, VectorInfo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipping:
-    """The rule by which a stored vector is kept, replaced or refused."""
+    """The rule that decides whether a stored vector is kept, replaced or refused."""
 
     store: str
     fingerprint: str
-    """Of the vectors that this run makes."""
+    """The fingerprint of the vectors that this run makes."""
     allow_mixed: bool
 
     def is_done(self, reference: Reference, stored: VectorInfo) -> bool:
-        """Say whether an image's vector is stored already. A reference without an ETag may have to be read to tell.
+        """Return whether the right vector is stored already. If there is no ETag yet, False may only mean unknown.
 
         Raises:
-            ImageError: the stored vector is another image's.
-            ConfigurationError: the stored vector is another model's.
+            ImageError: the stored vector belongs to another image.
+            ConfigurationError: another model made the stored vector.
         """
         if reference.etag is None:
             same = stored.source == reference.uri and stored.modified == reference.modified is not None
@@ -40,11 +40,15 @@ class Skipping:
         return same and stored.fingerprint == self.fingerprint
 
     def refuse_mixture(self, stored: VectorInfo) -> None:
-        """Raise ConfigurationError if the stored vector and this run's cannot be compared."""
+        """Refuse a stored vector that cannot be compared with those of this run.
+
+        Raises:
+            ConfigurationError: another model made it, and `--allow-mixed` was not given.
+        """
         if stored.fingerprint == self.fingerprint or self.allow_mixed:
             return
         raise ConfigurationError(
-            f"{self.store} holds vectors of {stored.fingerprint or 'an unknown model'}, this run makes "
+            f"{self.store} holds vectors of {stored.fingerprint or 'an unknown model'}, but this run makes "
             f"{self.fingerprint}, and the two cannot be compared; name another --store, or use --recompute to "
             "replace them, or --allow-mixed to keep both"
         )

@@ -1,4 +1,4 @@
-"""The one loop that joins the stages: check, fetch, decode, encode, write."""
+"""The pipeline: joins the stages check, fetch, decode, encode and write in one loop."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from embedder.system.memory import DECODED_BYTES, FILE_BYTES
 from embedder.system.threads import Budget, grouped, parallel_map
 
 FIRST_BATCH = 16
-"""Pictures worth having ready when the model has been loaded."""
+"""The batch size to assume while the model is being loaded."""
 
 UNKNOWN_SIZE = 1 << 20
-"""Bytes that an image is taken to have where the listing does not say."""
+"""The number of bytes to assume for an image whose size the listing does not give."""
 
 CHECKERS = 2
-"""Threads that list and look up: one looks a group up while the other lists the next."""
+"""Threads that list and look up images: one looks up a group while the other lists the next."""
 
 
 class Referring(Protocol):
-    """What a stage works on: it belongs to an image."""
+    """An item of a stage, which belongs to one image."""
 
     @property
     def reference(self) -> Reference: ...
@@ -50,7 +50,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """A reference to embed, with what is stored under its id."""
+    """An image to embed, with the vector that is stored under its id, if any."""
 
     reference: Reference
     stored: VectorInfo | None
@@ -59,9 +59,9 @@ class Todo:
 class Pipeline:
     """Streams a source's images through the stages into a store.
 
-    Memory is bounded by `2 × FILE_BYTES + DECODED_BYTES`, a few batches of pixels, the model, and a child process for
-    each decoding thread, whatever the number of images. The decoded pictures are in those children, and one file more
-    in each pair of processes.
+    Memory does not depend on the number of images. It is bounded by `2 × FILE_BYTES + DECODED_BYTES`, a few batches of
+    pixels, the model, and a child process for each decoding thread. The decoded pictures are in these children. Each
+    thread with its child holds one more file.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class Pipeline:
         self.encoder: Encoder | None = None
 
     def run(self) -> None:
-        """Embed everything that is not stored yet; the ledger then has the outcome.
+        """Embed every image that is not stored yet. The ledger then has the outcome.
 
         Raises:
-            ConfigurationError: going on would be wrong, for example in a store of another model.
+            ConfigurationError: the run must not go on, for example because the store has vectors of another model.
         """
         samples = self._fetch(self._check())
         try:
@@ -117,11 +117,11 @@ class Pipeline:
 
     @property
     def batch_size(self) -> int:
-        """Pictures in a batch; a guess for the queues until the model is loaded."""
+        """The number of pictures in a batch; an assumption for the queues until the model is loaded."""
         return self.options.batch_size or (self.encoder.batch_size if self.encoder else FIRST_BATCH)
 
     def _listed(self) -> Iterator[Reference]:
-        """List the source, until a stop is requested. What cannot be listed or stored is a failure."""
+        """List the source until a stop is requested. An image that cannot be listed or stored is a failure."""
         try:
             for item in self.source.references():
                 if self.stop.requested:
@@ -134,12 +134,12 @@ class Pipeline:
                 else:
                     yield item
         except TransientError as error:
-            self.stop.by_source(error)  # what has been listed so far is finished
+            self.stop.by_source(error)  # images that have been listed are still finished
 
     def _check(self) -> Iterator[Todo]:
-        """List the images, and pass over those that are stored already.
+        """List the images, and skip those that are stored already.
 
-        Threads of their own do both. While a page is long in coming, what has been encoded is still written.
+        Separate threads do this, so that encoded images are written even while a page of the listing is slow to come.
         """
         groups = grouped(self._listed(), self.store.lookup_group)
         listing = threading.Lock()
@@ -175,7 +175,7 @@ class Pipeline:
         return [todo for each in references if (todo := self._todo(each, stored.get(each.image_id)))]
 
     def _todo(self, reference: Reference, stored: VectorInfo | None) -> Todo | None:
-        """Return an image with what is stored under its id; None where there is nothing to do for it."""
+        """Return an image with the vector that is stored under its id; None if it needs no embedding."""
         if stored is not None:
             try:
                 if self.skipping.is_done(reference, stored):
@@ -187,7 +187,7 @@ class Pipeline:
         return Todo(reference, stored)
 
     def _skip(self, reference: Reference, stored: VectorInfo) -> None:
-        """Keep a stored vector; bring up to date where its image lies, and when that file was modified."""
+        """Keep a stored vector, and update its image's place and modification time if they have changed."""
         moved = stored.source != reference.uri
         if moved or stored.modified != reference.modified:
             try:
@@ -199,7 +199,7 @@ class Pipeline:
         self.ledger.skip(moved=moved)
 
     def _lose_store(self, images: Iterable[Named], stage: Stage, error: TransientError) -> None:
-        """Count images as failed because the store has stopped answering, and end the run."""
+        """Count images as failed because the store does not answer any more, and stop the run."""
         for image in images:
             self.ledger.fail_image(image, stage, ImageError("StoreUnavailable", str(error), transient=True))
         self.stop.by_store(error)
@@ -207,9 +207,9 @@ class Pipeline:
     def _fetch(self, todo: Iterable[Todo]) -> Iterator[Sample]:
         def fetch(item: Todo) -> Sample | None:
             if self.stop.requested:
-                return None  # left for the next run
+                return None  # leave it to the next run
             sample = self.source.read(item.reference)
-            # Only now a local file's ETag is known.
+            # Check again: a local file's ETag is known only now.
             return sample if self._todo(sample.reference, item.stored) else None
 
         return self._stage(
@@ -228,7 +228,7 @@ class Pipeline:
             except ImageError:
                 if not self.source.remote:
                     raise
-                # It may have been damaged on the way.
+                # The transfer may have damaged the bytes, so read them once more.
                 sample = self.source.read(sample.reference)
                 decoded = self.decoder.decode(sample.data)
             if DAMAGED in decoded.notices and self.source.remote:  # likewise
@@ -257,7 +257,7 @@ class Pipeline:
         depth: Callable[[], int],
         cost: Callable[[T], int],
     ) -> Iterator[R]:
-        """Apply a function to one image at a time; its ImageErrors become failures."""
+        """Apply a function to each image in worker threads. Its ImageErrors become failures."""
 
         def apply(item: T) -> R | None:
             try:
@@ -286,7 +286,7 @@ class Pipeline:
         first = next(pictures, None)
         if first is None:
             return
-        # Only now: a run with nothing to do loads no model.
+        # Load the model only now, so that a run without images to embed loads none.
         with self.ledger.timed("load"):
             encoder = self.encoder = self.recipe.open_encoder()
 
@@ -300,7 +300,7 @@ class Pipeline:
         yield from parallel_map(encode, groups, workers=encoder.lanes, depth=lambda: encoder.lanes + 1, name="encode")
 
     def _vectors(self, references: list[Reference], vectors: Vectors) -> Iterator[StoredVector]:
-        """Yield vectors, (B, D), as they will be stored. One that cannot be stored is a failure."""
+        """Convert vectors, (B, D), to records for the store. A vector that cannot be stored is a failure."""
         made = self.numbers.format(vectors)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         for reference, row, scale, problem in zip(references, made.numbers, made.scales, made.problems, strict=True):
@@ -325,13 +325,13 @@ class Pipeline:
             with self.ledger.timed("write"):
                 return self._store(group)
 
-        # Within a batch, not across: what is encoded does not wait for the next batch to be stored.
+        # Group vectors within a batch only, so that storing them does not wait for the next batch.
         groups = (group for vectors in encoded for group in grouped(vectors, self.store.group or len(vectors) or 1))
         writers = self.store.writers
         return parallel_map(write, groups, workers=writers, depth=lambda: 2 * writers, name="write")
 
     def _store(self, group: list[StoredVector]) -> int:
-        """Write a group and return how many vectors are stored; the others are failures."""
+        """Write a group, and return how many of its vectors were stored. The others are failures."""
         try:
             self.store.write(group)
         except RejectedError as error:

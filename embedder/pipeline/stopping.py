@@ -1,4 +1,4 @@
-"""Ending a run early without losing what is finished."""
+"""Ends a run early without losing finished images."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from embedder.errors import TransientError
 
 
 class Stop:
-    """A request, by a signal or by a broken world, to take in nothing more and finish what is begun."""
+    """A request to take no more images and finish those that were begun, after a signal or an outage."""
 
     def __init__(self) -> None:
         self.event = threading.Event()
-        """Set once; nothing more is taken in, and waiting for a source ends."""
+        """Once set, no more images are taken, and waiting for the source ends."""
         self.hurry = threading.Event()
-        """Set once; waiting for a store ends, too. A source that breaks is no reason to give up on the store."""
+        """Once set, waiting for the store ends, too. An outage of the source alone does not set it."""
         self.signal: int | None = None
         self.error: TransientError | None = None
 
@@ -23,28 +23,28 @@ class Stop:
         return self.event.is_set()
 
     def signalled(self) -> bool:
-        """Whether somebody asked: then what is not encoded yet is left for the next run.
+        """Return whether a signal has arrived. Images that are not encoded yet are then left to the next run.
 
-        A broken source or store is different: what has been read is still worth finishing.
+        After an outage of the source or store, images that have been read are still finished.
         """
         return self.signal is not None
 
     def by_signal(self, number: int) -> None:
-        """SIGTERM or SIGINT has arrived. Who says so sets `hurry` when there is no more time to write."""
+        """Stop because of SIGTERM or SIGINT. The caller sets `hurry` once the time for writing is over."""
         self.signal = self.signal or number
         self.event.set()
 
     def by_source(self, error: TransientError) -> None:
-        """The source has stopped answering."""
+        """Stop because the source does not answer any more."""
         self.error = self.error or error
         self.event.set()
 
     def by_store(self, error: TransientError) -> None:
-        """The store has stopped answering."""
+        """Stop because the store does not answer any more."""
         self.by_source(error)
         self.hurry.set()
 
     def abandon(self) -> None:
-        """The run has failed: nobody needs to wait for anything any more."""
+        """End all waiting, because the run has failed."""
         self.event.set()
         self.hurry.set()
