@@ -165,6 +165,9 @@ class RunOptions:
     hidden: bool = _option(
         False, switch, "take hidden files and folders too, whose name begins with a dot (default: no)"
     )
+    allow_private: bool = _option(
+        False, switch, "read images from web servers of this machine or its network too (default: no)"
+    )
     damaged: Literal["fail", "embed"] = _option(
         "fail",
         choice("fail", "embed"),
@@ -246,6 +249,7 @@ class Options(TypedDict, total=False):
     prune: bool
     suffixes: str | Sequence[str]
     hidden: bool
+    allow_private: bool
     damaged: Literal["fail", "embed"]
     failures: str | Path
     notices: str | Path

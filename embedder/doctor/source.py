@@ -89,9 +89,7 @@ class SourceExam:
             from embedder.sources.run import find_run_shard
 
             self.part = find_run_shard(self.name, self.shard, stopping=at_once())
-        selection = Selection(
-            suffixes=self.options.suffixes, image_id=self.options.image_id, hidden=self.options.hidden
-        )
+        selection = Selection.of(self.options)
         self.source = (
             self.part.source(selection) if self.part else open_source(self.name, selection, stopping=at_once())
         )

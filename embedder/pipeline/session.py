@@ -128,7 +128,7 @@ class Session:
         self.source_name = source
         self.store_name = store
         self.options = options
-        self.selection = Selection(suffixes=options.suffixes, image_id=options.image_id, hidden=options.hidden)
+        self.selection = Selection.of(options)
         self.recipe = recipe
         self.part = part
         self.stop = stop

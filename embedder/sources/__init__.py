@@ -10,12 +10,12 @@ import pkgutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from embedder.errors import ConfigurationError
-from embedder.options import DEFAULT_SUFFIXES, ImageIdMode
+from embedder.options import DEFAULT_SUFFIXES, ImageIdMode, RunOptions
 from embedder.records import Failure, Reference, Sample
 from embedder.sources.braces import expand
 from embedder.sources.naming import suffix
@@ -27,6 +27,7 @@ DENIED = "AccessDenied"
 
 SHARD_SUFFIXES = (".jsonl", ".txt")
 TAR_SUFFIXES = (".tar",)
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,13 @@ class Selection:
     image_id: ImageIdMode = "key"
     hidden: bool = False
     """Whether hidden files are wanted too."""
+    allow_private: bool = False
+    """Whether images may be read from web servers of this machine or its network."""
+
+    @classmethod
+    def of(cls, options: RunOptions) -> Selection:
+        """Return what the options of a run say."""
+        return cls(**{each.name: getattr(options, each.name) for each in fields(cls)})
 
     def reason_to_ignore(self, path: str) -> str | None:
         """Return why a file is not taken for an image, None if it is.
@@ -130,8 +138,10 @@ class Kind(NamedTuple):
 
 SOURCES = [
     Kind("", SHARD_SUFFIXES, "embedder.sources.shard:open_local_shard"),
+    Kind("", TABLE_SUFFIXES, "embedder.sources.table:open_local_table"),
     Kind("", TAR_SUFFIXES, "embedder.sources.tar:open_local_tars"),
     Kind("", (), "embedder.sources.folder:open_folder"),
+    Kind("s3", TABLE_SUFFIXES, "embedder.sources.table:open_s3_table"),
     Kind("s3", TAR_SUFFIXES, "embedder.sources.tar:open_s3_tars"),
     Kind("s3", SHARD_SUFFIXES, "embedder.sources.shard:open_s3_shard"),
     Kind("s3", (), "embedder.sources.bucket:open_prefix"),
@@ -141,6 +151,8 @@ SOURCES = [
 READERS: dict[str, str | Callable[[threading.Event], Reader]] = {
     "file": "embedder.sources.folder:FileReader",
     "s3": "embedder.sources.reader:S3Reader",
+    "http": "embedder.sources.web:WebReader",
+    "https": "embedder.sources.web:WebReader",
     "tar+file": "embedder.sources.tar:FileTarReader",
     "tar+s3": "embedder.sources.tar:ObjectTarReader",
 }
@@ -154,7 +166,7 @@ def scheme_of(name: str) -> str:
 
 
 def open_source(name: str, selection: Selection, *, stopping: threading.Event) -> Source:
-    """Open a folder, an image file, an S3 prefix, a shard file, or tar files.
+    """Open a folder, an image file, an S3 prefix, a shard file, tar files, or a table of addresses.
 
     Raises:
         ConfigurationError: the source is not there, or the selection does not go with it.

@@ -14,7 +14,7 @@ from embedder.sources import Selection, Source, open_source
 def source(name: str | Path, **options: Any) -> Source:
     """Open a source; options are written as on the command line."""
     chosen = RunOptions.resolve(Layer(values=options))
-    selection = Selection(suffixes=chosen.suffixes, image_id=chosen.image_id, hidden=chosen.hidden)
+    selection = Selection.of(chosen)
     return open_source(str(name), selection, stopping=threading.Event())
 
 

@@ -165,9 +165,10 @@ def test_a_tar_in_s3(bucket: S3) -> None:
 
 
 def test_a_tar_in_s3_that_is_replaced_is_read_by_name(moto_bucket: S3) -> None:
-    moto_bucket.put({"a.tar": tar_bytes({"0.jpg": jpeg(0), "1.jpg": jpeg(1)})})
+    moto_bucket.put({"a.tar": tar_bytes({"0.jpg": jpeg(0), "1.jpg": jpeg(1), "2.jpg": b""})})
     found = source(moto_bucket.uri("a.tar"))
     images = references(found)
+    assert found.read(images[2]).data == b""
     moto_bucket.put({"a.tar": tar_bytes({"9.jpg": jpeg(9), "1.jpg": jpeg(7)})})
     found.reader.ahead.clear()  # type: ignore[attr-defined]
     assert found.read(images[1]).data == jpeg(7)
