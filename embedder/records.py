@@ -91,7 +91,8 @@ class Reference:
     size: int | None = None
     """In bytes."""
     modified: str | None = None
-    """For local files: size and modification time, which replace the ETag until it is known."""
+    """For local files: size and modification time. For members of tar files: their place. It replaces the ETag until
+    that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +18,8 @@ from embedder.decoding.processes import IsolatedDecoder
 from embedder.errors import ConfigurationError, ImageError
 from embedder.options import DEFAULT_MAX_PIXELS
 from embedder.records import Pixels, Preprocessing, Reference, VectorInfo
-from embedder.sources import S3_SCHEME, Readers
-from embedder.sources.folder import FILE_SCHEME, file_uri
+from embedder.sources import READERS, S3_SCHEME, Readers, scheme_of
+from embedder.sources.folder import file_uri
 from embedder.system.cores import usable_cores
 from embedder.system.threads import parallel_map
 
@@ -56,11 +57,11 @@ def locate(stored: Iterable[VectorInfo], root: str | None) -> list[Reference]:
     """
     if root is not None and not root.startswith(S3_SCHEME) and not Path(root).is_dir():
         raise ConfigurationError(f"--images {root}: there is no such folder; name the one that was embedded")
-    return [Reference(image_id=each.image_id, uri=_uri(each, root)) for each in stored]
+    return [Reference(image_id=each.image_id, uri=_uri(each, root), modified=each.modified) for each in stored]
 
 
 def _uri(stored: VectorInfo, root: str | None) -> str:
-    if root is None and stored.source.startswith((S3_SCHEME, FILE_SCHEME)):
+    if root is None and scheme_of(stored.source) in READERS:
         return stored.source
     if root is not None and root.startswith(S3_SCHEME):
         return f"{root.rstrip('/')}/{stored.image_id}"
@@ -128,10 +129,9 @@ def thumbnails(references: Sequence[Reference], side: int, preview: int = 0) -> 
 
 
 def _day(modified: str | None) -> str:
-    """Return the day of a file's size and modification time, as `records.Reference` has them."""
-    if not modified:
-        return ""
-    return datetime.fromtimestamp(int(modified.partition("-")[2]) / 1e9, UTC).date().isoformat()
+    """Return the day of a file's size and modification time, as `records.Reference` has them; empty without one."""
+    found = re.match(r"\d+-(\d{15,})(?:@|\Z)", modified or "")
+    return datetime.fromtimestamp(int(found[1]) / 1e9, UTC).date().isoformat() if found else ""
 
 
 def _whole(framed: Pixels, short: int, width: int, height: int) -> Pixels:

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 from embedder.errors import ConfigurationError
 from embedder.options import DEFAULT_SUFFIXES, ImageIdMode
 from embedder.records import Failure, Reference, Sample
+from embedder.sources.braces import expand
 from embedder.sources.naming import suffix
 from submitter.manifest import no_picture
 
@@ -25,6 +26,7 @@ DENIED = "AccessDenied"
 """The error of an image that may not be read."""
 
 SHARD_SUFFIXES = (".jsonl", ".txt")
+TAR_SUFFIXES = (".tar",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,9 @@ class Kind(NamedTuple):
 
 SOURCES = [
     Kind("", SHARD_SUFFIXES, "embedder.sources.shard:open_local_shard"),
+    Kind("", TAR_SUFFIXES, "embedder.sources.tar:open_local_tars"),
     Kind("", (), "embedder.sources.folder:open_folder"),
+    Kind("s3", TAR_SUFFIXES, "embedder.sources.tar:open_s3_tars"),
     Kind("s3", SHARD_SUFFIXES, "embedder.sources.shard:open_s3_shard"),
     Kind("s3", (), "embedder.sources.bucket:open_prefix"),
 ]
@@ -137,6 +141,8 @@ SOURCES = [
 READERS: dict[str, str | Callable[[threading.Event], Reader]] = {
     "file": "embedder.sources.folder:FileReader",
     "s3": "embedder.sources.reader:S3Reader",
+    "tar+file": "embedder.sources.tar:FileTarReader",
+    "tar+s3": "embedder.sources.tar:ObjectTarReader",
 }
 """What reads the bytes at an address, by its scheme; or where that is: `package.module:Class`."""
 
@@ -148,14 +154,14 @@ def scheme_of(name: str) -> str:
 
 
 def open_source(name: str, selection: Selection, *, stopping: threading.Event) -> Source:
-    """Open a folder, an image file, an S3 prefix, or a shard file.
+    """Open a folder, an image file, an S3 prefix, a shard file, or tar files.
 
     Raises:
         ConfigurationError: the source is not there, or the selection does not go with it.
         TransientError: the source does not answer.
     """
     scheme = scheme_of(name)
-    if not scheme and not Path(name).exists():
+    if not scheme and not any(Path(each).exists() for each in _names(name)):
         raise ConfigurationError(f"there is no file or folder {name}; name a folder of images")
     ending = "" if not scheme and Path(name).is_dir() else name.lower()
     for kind in SOURCES:
@@ -163,6 +169,11 @@ def open_source(name: str, selection: Selection, *, stopping: threading.Event) -
             opener: Opener = pkgutil.resolve_name(kind.opens) if isinstance(kind.opens, str) else kind.opens
             return opener(name, selection, stopping)
     raise ConfigurationError(f"{name} is not a source: expected a folder, a file, or s3://BUCKET/PREFIX/")
+
+
+def _names(path: str) -> list[str]:
+    """The files that a path may stand for; only tar files have patterns."""
+    return [path, *expand(path)] if path.lower().endswith(TAR_SUFFIXES) else [path]
 
 
 class Readers:

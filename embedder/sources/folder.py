@@ -77,12 +77,12 @@ class FolderSource:
                 message = "the name is not UTF-8, and its id would be that of another file; rename one of them"
                 yield Failure(image_id=prefix + name, stage="list", error="BadName", message=message)
             elif _is_folder(entry):
-                if reason := no_picture(f"{name}/", hidden=self.selection.hidden):
-                    self.ignored[reason] += 1  # for all that is in it, which this program may not be allowed to list
+                if why := no_picture(f"{name}/", hidden=self.selection.hidden):
+                    self.ignored[why] += 1  # for all that is in it, which this program may not be allowed to list
                 else:
                     yield from self._folder(Path(entry.path), f"{prefix}{name}/", (*above, here))
-            elif reason := self.selection.reason_to_ignore(name):
-                self.ignored[reason] += 1
+            elif why := self.selection.reason_to_ignore(name):
+                self.ignored[why] += 1
             else:
                 yield self._reference(Path(entry.path), prefix + name)
 
@@ -92,11 +92,11 @@ class FolderSource:
         try:
             status = path.stat()
         except OSError as error:
-            return Failure(image_id=identity, stage="list", error="Unreadable", message=_reason(error))
+            return Failure(image_id=identity, stage="list", error="Unreadable", message=reason(error))
         if not stat.S_ISREG(status.st_mode):
             message = "this is not a file but a pipe, a socket or a device"
             return Failure(image_id=identity, stage="list", error="NotAFile", message=message)
-        return Reference(image_id=identity, uri=uri, size=status.st_size, modified=_modified(status))
+        return Reference(image_id=identity, uri=uri, size=status.st_size, modified=modified(status))
 
     def read(self, reference: Reference) -> Sample:
         return read_file(reference)
@@ -159,12 +159,12 @@ def read_file(reference: Reference) -> Sample:
             data = file.read()
             after = os.fstat(descriptor)
     except OSError as error:
-        raise ImageError("Unreadable", _reason(error), transient=error.errno in SHORTAGES) from error
-    if _modified(before) != _modified(after):
+        raise ImageError("Unreadable", reason(error), transient=shortage(error)) from error
+    if modified(before) != modified(after):
         raise ImageError("Changed", "the file changed while it was read; run again", transient=True)
     etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
     read = Reference(
-        image_id=reference.image_id, uri=reference.uri, etag=etag, size=len(data), modified=_modified(after)
+        image_id=reference.image_id, uri=reference.uri, etag=etag, size=len(data), modified=modified(after)
     )
     return Sample(reference=read, data=data)
 
@@ -191,9 +191,16 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _modified(status: os.stat_result) -> str:
+def modified(status: os.stat_result) -> str:
+    """What stands for a file's content until it is read."""
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-def _reason(error: OSError) -> str:
+def shortage(error: OSError) -> bool:
+    """Whether the machine is at fault, and not the file."""
+    return error.errno in SHORTAGES
+
+
+def reason(error: OSError) -> str:
+    """Say why a file cannot be read."""
     return f"the file cannot be read: {error.strerror or error}"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from types import TracebackType
+from typing import Literal, Self
 
 from embedder.errors import ConfigurationError
 from embedder.options import ImageIdMode
@@ -45,3 +49,26 @@ def unique_stems(references: Iterator[Reference | Failure]) -> Iterator[Referenc
                 f"--image-id stem: {first} and {second} would both have the id {item.image_id!r}; use key or uri"
             )
     return iter(found.values())
+
+
+class Seen:
+    """The ids and addresses that a listing has yielded: on a disk where they are many, so that memory is bounded."""
+
+    def __init__(self) -> None:
+        self.rows = sqlite3.connect("", check_same_thread=False, isolation_level=None)  # a temporary file of SQLite's
+        self.rows.execute("CREATE TABLE seen (id BLOB PRIMARY KEY, uri BLOB) WITHOUT ROWID")
+        self.rows.execute("BEGIN")
+
+    def before(self, identity: str, uri: str) -> Literal["nothing", "same", "other"]:
+        """Note an image, and say what was noted under its id before: nothing, the same address, or another one."""
+        key, address = (hashlib.blake2b(each.encode(), digest_size=16).digest() for each in (identity, uri))
+        if self.rows.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (key, address)).rowcount:
+            return "nothing"
+        (found,) = self.rows.execute("SELECT uri FROM seen WHERE id = ?", (key,)).fetchone()
+        return "same" if found == address else "other"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.rows.close()

@@ -10,6 +10,9 @@ from embedder.sources.body import Checksums, by_pieces, read_body
 from embedder.sources.shortcut import Shortcut
 from embedder.system import aws
 
+CHANGED = "Changed"
+"""The error of an object that is another one than at the start of its reading."""
+
 MISSING_CODES = frozenset({"NoSuchKey", "404", "NotFound"})
 
 
@@ -54,6 +57,29 @@ class Objects:
         self.shortcut.learn(bucket, key)
         return data, answer["ETag"].strip('"')
 
+    def get_range(self, bucket: str, key: str, offset: int, size: int, etag: str, patience: aws.Patience) -> bytes:
+        """Return a part of an object that still has this ETag; raise as `get` does."""
+
+        def attempt() -> bytes:
+            asked = f"bytes={offset}-{offset + size - 1}"
+            answer = self.client.get_object(Bucket=bucket, Key=key, Range=asked, IfMatch=f'"{etag}"')
+            body: Any = answer["Body"]
+            with body as stream:
+                return read_body(by_pieces(stream.read1), size)
+
+        try:
+            return patience.call(attempt)
+        except aws.AWS_ERRORS as error:
+            raise _explain(error, bucket, key) from error
+
+    def measure(self, bucket: str, key: str, patience: aws.Patience) -> tuple[int, str]:
+        """Return an object's size and its ETag, without quotes; raise as `get` does."""
+        try:
+            answer = patience.call(self.client.head_object, Bucket=bucket, Key=key)
+        except aws.AWS_ERRORS as error:
+            raise _explain(error, bucket, key) from error
+        return answer["ContentLength"], answer["ETag"].strip('"')
+
     def close(self) -> None:
         """Close idle connections. Reading again opens new ones."""
         self.shortcut.close()
@@ -69,4 +95,6 @@ def _explain(error: Exception, bucket: str, key: str) -> EmbedderError:
         return ImageError(DENIED, "access denied; s3:GetObject is needed")
     if code == "InvalidObjectState":
         return ImageError("Archived", "the object is archived and has to be restored first")
+    if code in ("PreconditionFailed", "412"):
+        return ImageError(CHANGED, "the object was replaced while it was read; run again", transient=True)
     return aws.explain(error, f"s3://{bucket}/{key}")

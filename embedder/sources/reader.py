@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
 from embedder.errors import ConfigurationError, ImageError, TransientError
 from embedder.records import Reference, Sample
 from embedder.sources import DENIED, S3_SCHEME
-from embedder.sources.objects import MISSING_CODES, Objects
+from embedder.sources.objects import CHANGED, MISSING_CODES, Objects
 from embedder.system import aws
 from embedder.system.cores import usable_cores
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectTypeDef
+
+T = TypeVar("T")
 
 READERS = 16
 """GetObject calls at once for every three cores: enough to hide 50 ms of latency from what they decode and encode."""
@@ -75,17 +77,29 @@ class S3Reader:
             ConfigurationError: the bucket or the credentials are at fault.
         """
         bucket, key = split_uri(reference.uri)
+        data, etag = self._patiently(bucket, lambda: self.objects.get(bucket, key, self.patience))
+        return Sample(reference=replace(reference, etag=etag, size=len(data)), data=data)
+
+    def read_range(self, bucket: str, key: str, offset: int, size: int, etag: str) -> bytes:
+        """Return a part of an object that still has this ETag; raise as `read` does."""
+        return self._patiently(bucket, lambda: self.objects.get_range(bucket, key, offset, size, etag, self.patience))
+
+    def measure(self, bucket: str, key: str) -> tuple[int, str]:
+        """Return an object's size and its ETag; raise as `read` does."""
+        return self._patiently(bucket, lambda: self.objects.measure(bucket, key, self.patience))
+
+    def _patiently(self, bucket: str, ask: Callable[[], T]) -> T:
         began = time.monotonic()
         try:
-            data, etag = self.objects.get(bucket, key, self.patience)
+            found = ask()
         except ImageError as error:
             raise self._weigh(error, bucket, began) from error.__cause__
         self.last_success = time.monotonic()
-        return Sample(reference=replace(reference, etag=etag, size=len(data)), data=data)
+        return found
 
     def _weigh(self, error: ImageError, bucket: str, began: float) -> Exception:
         """Return what one object's error means, given what happened to the others."""
-        if error.transient and self.last_success < began:
+        if error.transient and error.error != CHANGED and self.last_success < began:
             return TransientError(f"s3://{bucket} did not answer: {error.error}: {error.message}; try again")
         if error.error == DENIED:
             self.denied += 1

@@ -22,6 +22,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "`--normalize`": {"normalize": True},
     "`--dtype float16`": {"dtype": "float16"},
     "`--normalize --dtype float16`": {"normalize": True, "dtype": "float16"},
+    "`--dtype uint8`": {"dtype": "uint8"},
 }
 
 
@@ -32,13 +33,13 @@ def documented() -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in cells[2:]}
 
 
-def charged(dynamodb: DynamoDB) -> float:
-    """The write units of one of the table's items, with the key and the address of an object in S3."""
+def charged(dynamodb: DynamoDB) -> tuple[float, int]:
+    """Put one of the table's items with the key and the address of an object in S3; its write units, its bytes."""
     item = next(iter(dynamodb.items().values()))
     del item["Modified"]
     item |= {"ImageId": {"S": KEY}, "Source": {"S": f"s3://my-bucket/{KEY}"}}
     answer = dynamodb.client().put_item(TableName="vectors", Item=item, ReturnConsumedCapacity="TOTAL")
-    return answer["ConsumedCapacity"]["CapacityUnits"]
+    return answer["ConsumedCapacity"]["CapacityUnits"], len(item["Vector"]["B"])
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -66,22 +67,22 @@ def test_the_table_of_what_it_costs(table: DynamoDB, weights: Path, tmp_path: Pa
         plain = vectors if plain is None else plain
         cosine_error = max(1 - reference.cosine(a, b) for a, b in zip(vectors, plain, strict=True))
         relative = max(reference.relative_error(a, b) for a, b in zip(unit(vectors), unit(plain), strict=True))
-        units = charged(table)
+        units, stored = charged(table)
         table.client().delete_item(TableName="vectors", Key={"ImageId": {"S": KEY}})
         dollars = units * rates.dynamodb_write_per_million
-        print(f"| {name} | {vectors[0].nbytes} | {cosine_error:.0e} | {relative:.0e} | {units:g} | {dollars:.2f} |")
+        print(f"| {name} | {stored} | {cosine_error:.0e} | {relative:.0e} | {units:g} | {dollars:.2f} |")
         size, cosine, error, documented_units, price = rows[name]
-        assert (int(size), float(documented_units)) == (vectors[0].nbytes, units)
+        assert (int(size), float(documented_units)) == (stored, units)
         assert float(price) == pytest.approx(dollars, abs=0.005)
         assert cosine_error <= float(cosine) + 1e-12
         assert relative <= float(error) + 1e-12
-        ours = Rates(dimension=512, bytes_per_number=vectors.itemsize)
+        ours = Rates(dimension=512, bytes_per_number=stored // 512)
         assert write_units("my-bucket", KEY, ours) == units, "what submitter --dry-run says"
 
 
 def test_the_units_are_those_the_text_speaks_of() -> None:
     text = (DOCS / "recipes.md").read_text(encoding="utf-8")
     rates = Rates()
-    assert re.search(rf"at {rates.dynamodb_write_per_million} a million units", text)
+    assert re.search(rf"\b{rates.dynamodb_write_per_million} for a million units", text)
     assert rates.as_of.split(",")[0] in text
     assert len(KEY.encode()) == 24

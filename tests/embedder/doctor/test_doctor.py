@@ -49,6 +49,7 @@ CLOUD = (
 def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EMBEDDER_ENGINE", "torch")
+    monkeypatch.setenv("EMBEDDER_PRECISION", "full")
 
 
 def doctor(*words: str | Path, code: int | None = None) -> Told:
