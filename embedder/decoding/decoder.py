@@ -23,10 +23,11 @@ from embedder.errors import ImageError
 from embedder.records import Pixels, Preprocessing
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
-"""What is looked for in a file, whatever its name says. Pillow knows many more, and runs a program for one of them."""
+"""The formats that Pillow may recognise, whatever a file's name says. Pillow knows many more, and starts an external
+program for one of them."""
 
 JPEGS = ("JPEG", "MPO")
-"""What Pillow makes of a JPEG; an MPO holds several pictures, of which the first is the photograph."""
+"""Pillow's names for a JPEG. An MPO has several pictures; the first one is the photograph."""
 
 ORIENTATION_TAG = 0x0112  # EXIF 2.3, section 4.6.4
 
@@ -71,11 +72,11 @@ class Decoder:
     """Turns image bytes into model input.
 
     Args:
-        preprocessing: what the model expects.
-        max_pixels: images that claim more are refused before memory is spent on them.
-        exact: whether every pixel has to be the preset's; else they may differ by a level where that is faster.
-        damaged: whether a file that has lost some of its data gives what is left, as viewers draw it.
-        reserve: called with an estimate of the bytes an image needs while it is decoded.
+        preprocessing: how the model's publisher prepares images.
+        max_pixels: an image that claims more pixels is refused before it takes memory.
+        exact: whether every pixel must equal the preset's. Otherwise pixels may differ by a level if that is faster.
+        damaged: whether an image that has lost part of its data is decoded as far as possible, as viewers draw it.
+        reserve: called with an estimate of the bytes that an image needs while it is decoded.
     """
 
     def __init__(
@@ -127,10 +128,13 @@ class Decoder:
         return None
 
     def _open(self, data: bytes, *, partial: bool = False) -> Decoded:
-        """The picture in a file, or what is left of it.
+        """Decode the picture in a file.
+
+        Args:
+            partial: whether a picture that has lost part of its data is decoded as far as possible.
 
         Raises:
-            ImageError: it cannot be had.
+            ImageError: the picture cannot be decoded.
         """
         try:
             with truncated_images(partial), Image.open(io.BytesIO(data), formats=_formats(data)) as image:

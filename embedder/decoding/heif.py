@@ -44,16 +44,16 @@ def check(data: bytes) -> None:
 
 
 def is_installed() -> bool:
-    """Say whether HEIC and HEIF can be read, without importing anything."""
+    """Return whether HEIC and HEIF can be read, without importing anything."""
     try:
         return find_spec("pillow_heif") is not None
-    except ValueError:  # somebody has forbidden it
+    except ValueError:  # raised if a program has put None into sys.modules to forbid the import
         return False
 
 
 @cache
 def _is_registered() -> bool:
-    """Let Pillow read HEIF; False where the package is missing."""
+    """Let Pillow read HEIF; return False if the package is missing."""
     if not is_installed():
         return False
     import pillow_heif

@@ -15,11 +15,11 @@ MENDERS: dict[bytes, Callable[[bytes], Mended | None]] = {
     png.SIGNATURE: png.mended,
     b"RIFF": webp.mended,
 }
-"""Who knows the formats, by what their files begin with."""
+"""The function that repairs each format, by the first bytes of its files."""
 
 
 def mended(data: bytes) -> Mended | None:
-    """Return a file without what may have kept a decoder from it; None where nothing can be done."""
+    """Return a file without the parts that may have made a decoder refuse it; None if it cannot be repaired."""
     return next((mend(data) for start, mend in MENDERS.items() if data.startswith(start)), None)
 
 

@@ -1,9 +1,9 @@
-"""Decoding in processes of its own, so that a decoder that crashes or hangs costs one image and not the run.
+"""Decodes in separate processes, so that a decoder that crashes or hangs costs one image and not the run.
 
-Image decoders are native code fed with other people's bytes. Each decoding thread has a child process that
-imports Pillow and numpy only; bytes go in through a pipe and pixels come out. A child that dies or takes too
-long names its culprit beyond doubt, and another is started for the next image. It also lets many cores
-decode at once, which threads under Python's lock do only in part. The price is in docs/design.md.
+Image decoders are native code that reads bytes from strangers. Each decoding thread has a child process that imports
+only Pillow and numpy. Bytes go in through a pipe, and pixels come out. If a child dies or takes too long, its image is
+the cause beyond doubt, and another child is started for the next image. Processes also let many cores decode at once,
+which threads under Python's lock do only in part. docs/design.md has the cost.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from embedder.errors import ConfigurationError, ImageError
 from embedder.records import Preprocessing
 
 DECODE_SECONDS = 120.0
-"""The slowest image allowed, 179 million pixels, takes about ten seconds; past this a decoder hangs."""
+"""A decoder that takes longer hangs. The slowest image allowed, 179 million pixels, takes about ten seconds."""
 
 ORPHAN_SECONDS = int(DECODE_SECONDS) + 10
-"""After these a child that hangs ends itself: its parent, who would end it, may have been killed."""
+"""A child that hangs ends itself after this time, because its parent, which would end it, may have been killed."""
 
 FREE_BYTES = 64 << 20
-"""Decoding that needs less than this does not ask for it: an eight-megapixel photograph."""
+"""Decoding that needs less memory than this reserves none: an eight-megapixel photograph."""
 
 ALL_MEMORY = 1 << 62
-"""Asking for more than there is means all of it: nobody else then decodes a large image."""
+"""More than the whole budget, so that reserving it waits until no other large image is decoded."""
 
 PIPE_BYTES = 1 << 20
-"""Room in a pipe, where the system allows it, so that most images cross in one piece."""
+"""The size of a pipe's buffer, if the system allows it, so that most images cross in one piece."""
 
 HEADER = struct.Struct("<cQ")
-"""Of every message: its kind, and the number of bytes that follow (for NEED: the bytes wanted)."""
+"""The header of every message: its kind, and the number of bytes that follow (for NEED: the bytes wanted)."""
 
 IMAGE, PICTURE, FAILURE, NEED, GRANTED = b"I", b"P", b"F", b"N", b"G"
 
@@ -57,13 +57,13 @@ START = (
 
 
 class IsolatedDecoder:
-    """Does what `Decoder` does, in a child process per calling thread.
+    """Decodes as `Decoder` does, in a child process for each calling thread.
 
     Args:
-        preprocessing: what the model expects.
-        max_pixels: images that claim more are refused.
-        exact: whether every pixel has to be the preset's.
-        damaged: whether files that have lost some of their data give what is left.
+        preprocessing: how the model's publisher prepares images.
+        max_pixels: images that claim more pixels are refused.
+        exact: whether every pixel must equal the preset's.
+        damaged: whether images that have lost part of their data are decoded as far as possible.
         reserve: called with the bytes that a large image needs while it is decoded.
     """
 
@@ -90,17 +90,17 @@ class IsolatedDecoder:
         """Return the picture in an image file.
 
         Raises:
-            ImageError: it is no whole image, is too large, or crashes or hangs its decoder.
+            ImageError: the file is not a whole image, is too large, or makes its decoder crash or hang.
         """
         try:
             return self._decode(data, self.reserve)
         except _KilledError:
-            # Nobody kills a decoder but the kernel, for want of memory, which others may have used up.
+            # Only the kernel kills a decoder, when memory runs out, which other programs may have used up.
             with self.reserve(ALL_MEMORY):
                 try:
                     return self._decode(data, lambda _: contextlib.nullcontext())
                 except _KilledError:
-                    message = "its decoder was killed twice, the second time alone: it needs more memory than there is"
+                    message = "its decoder was killed twice, the second time alone: there is too little memory for it"
                     raise ImageError("Crashed", message) from None
 
     def _decode(self, data: bytes, reserve: Reserve) -> Decoded:
@@ -129,7 +129,7 @@ class IsolatedDecoder:
         )
 
     def close(self) -> None:
-        """End the children, whatever they are doing: nobody waits for it any more."""
+        """End the children at once. No thread needs their results any more."""
         with self.changing:
             self.closed = True
         for child in self.children:
@@ -190,7 +190,7 @@ class _Child:
         self.selector.register(self.out, selectors.EVENT_READ)
 
     def end(self) -> None:
-        """Kill the process, and close what led to it once nobody waits there any more."""
+        """Kill the process, and close its pipes as soon as no thread waits at them."""
         self.process.kill()
         self.process.wait()
         with self.using:
@@ -240,7 +240,7 @@ class _Child:
 
 
 def serve() -> None:
-    """The child: decode what comes in on stdin until there is no more, or nobody takes the answers any more."""
+    """Run a child: decode the images from stdin until it ends, or until the parent no longer reads the answers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)

@@ -196,7 +196,7 @@ KINDS: tuple[tuple[str, Namer], ...] = (
     (r"\s*(?:\{\s*(?:\"|\})|\[\s*[\[\]{\"\d-])", _is("JSON")),
     (r"\0{64}", _is("it begins with zeros, as a file that was never written")),
 )
-"""What a file begins with, and who names it."""
+"""Patterns of a file's first bytes, each with the function that names the kind of file."""
 
 PATTERNS = [(re.compile(pattern.encode("latin-1"), re.DOTALL), name) for pattern, name in KINDS]
 

@@ -93,7 +93,7 @@ def mended(data: bytes) -> Mended | None:
     if not structure.ended:
         notices.append("NoEndMarker")
     if not notices and stated:
-        notices = ["BadSegment"]  # nothing is out of place: what is left out could not be read
+        notices = ["BadSegment"]  # no damage was seen, so a segment that was left out could not be read
     return Mended(data=file, notices=tuple(notices))
 
 

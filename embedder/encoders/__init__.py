@@ -89,11 +89,12 @@ class Engine:
     """The opener, or where it is: `package.module:Class`."""
     device: Device = "cpu"
     arithmetics: Mapping[Arithmetic, frozenset[str]] = field(default_factory=lambda: {"float32": frozenset()})
-    """What it can compute in. Each with the processor's features of which one makes it worth trying; none: always."""
+    """The arithmetics that the engine supports. Each is tried if the processor has one of its features, or if it names
+    none."""
     module: str = ""
     """The Python module that it needs besides torch."""
     distribution: str = "torch"
-    """The package whose version decides what it does."""
+    """The package whose version determines the engine's results."""
     trusted: bool = False
     """Whether its float32 vectors are the reference by definition, and need no proof."""
 

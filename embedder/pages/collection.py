@@ -42,7 +42,7 @@ def make_gallery(
     prefix: str = "",
     fingerprint: str | None = None,
 ) -> tuple[int, int]:
-    """Write the page of a store's images, of which there may be `MOST_IMAGES`.
+    """Write the page of a store's images, at most `MOST_IMAGES`.
 
     Args:
         images: where the pictures are; None for where they were embedded from.
@@ -50,10 +50,10 @@ def make_gallery(
         threshold: the least cosine of near-duplicates.
 
     Returns:
-        How many images the page shows, and how many of them without their picture.
+        The number of images on the page, and how many of them lack their picture.
 
     Raises:
-        ConfigurationError: nothing fits, too much does, or a file cannot be read or written.
+        ConfigurationError: no image matches, too many do, or a file cannot be read or written.
         TransientError: the store or S3 does not answer, or the disk is full.
     """
     failed = None if failures is None else read_failures(failures)

@@ -23,7 +23,7 @@ class Mosaic:
         self.pixels = np.zeros((rows * side, columns * side, 4), np.uint8)
 
     def put(self, cell: int, pixels: Pixels | None) -> None:
-        """Place a picture, (side, side, 3), or the sign that there is none."""
+        """Draw a picture, (side, side, 3), into a cell; None draws the sign for a missing picture."""
         row, column = divmod(cell, self.columns)
         place = self.pixels[row * self.side : (row + 1) * self.side, column * self.side : (column + 1) * self.side]
         if pixels is None:

@@ -12,18 +12,18 @@ from embedder.records import Vectors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sketches:
-    """For each image a byte a coordinate, and the square of the length of what the coordinates leave out.
+    """For each image, its leading coordinates in one byte each, and the squared length of the rest of its vector.
 
-    The cosine of two images is about 1 - (d² + r + s) / 2, where d is the distance of their coordinates and r and s
-    are what is left of each: the rests of two images are nearly orthogonal.
+    The cosine of two images is about 1 - (d² + r + s) / 2, where d is the distance of their coordinates, and r and s
+    are the squared lengths of their rests: the rests of two images are nearly orthogonal.
     """
 
     coordinates: str
     """Signed bytes, row by row, in base64."""
     step: float
-    """What 1 of a coordinate's byte stands for."""
+    """A coordinate is its byte × this."""
     rests: str
-    """Little-endian 16-bit numbers, in base64."""
+    """Little-endian 16-bit numbers, in base64. A rest is its number × `rest_step`."""
     rest_step: float
 
 

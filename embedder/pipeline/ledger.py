@@ -171,5 +171,5 @@ def _write(sinks: Iterable[IO[str]], fields: Mapping[str, Any]) -> None:
             sink.write(json.dumps(fields) + "\n")
         except OSError as error:
             raise TransientError(
-                f"the failures or notices cannot be written: {error.strerror}; free some space and run again"
+                f"the failures or notices cannot be written: {error.strerror}; fix this and run again"
             ) from error

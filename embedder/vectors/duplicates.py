@@ -49,7 +49,7 @@ Appraise: TypeAlias = Callable[[Sequence[str]], Mapping[str, Worth]]
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class GroupMember:
     """An image of a group."""
 
     image_id: str
@@ -61,7 +61,7 @@ class Member:
 class Group:
     """Near-duplicates of one image: that image first, which is the one to keep, then the others by their score."""
 
-    members: tuple[Member, ...]
+    members: tuple[GroupMember, ...]
 
 
 def find_duplicates(
@@ -200,9 +200,9 @@ def _groups(
         waiting = waiting[kept[waiting] < 0]
     for first in np.flatnonzero(np.bincount(kept) > 1):
         others = [place for place in np.flatnonzero(kept == first).tolist() if place != first]
-        members = [Member(ids[part[place]], min(float(scores[place]), 1.0)) for place in others]
+        members = [GroupMember(ids[part[place]], min(float(scores[place]), 1.0)) for place in others]
         members.sort(key=lambda each: (-round(each.score, 9), each.image_id))
-        yield Group((Member(ids[part[first]], 1.0), *members))
+        yield Group((GroupMember(ids[part[first]], 1.0), *members))
 
 
 def _independent(near: np.ndarray) -> list[int]:
