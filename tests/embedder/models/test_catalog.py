@@ -42,8 +42,8 @@ def test_published_weights_are_named_by_eight_digits_of_their_digest() -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("resnet19", "close to it are: resnet1"),
-        ("ResNet50", "close to it are: resnet50"),
+        ("resnet19", ": resnet1"),
+        ("ResNet50", ": resnet50"),
         ("dinov9", "torchvision has: alexnet, convnext_base, "),
         ("../../etc/passwd", "torchvision has: "),
         ("fasterrcnn_resnet50_fpn", "there is no model"),
@@ -121,4 +121,5 @@ def test_another_model_is_refused_where_one_is_stored(tmp_path: Path) -> None:
     words = ["run", "images", "--model", "squeezenet1_1", "--weights", "random"]
     refused, _ = imported(*words, folder=tmp_path)
     assert refused.returncode == 2
-    assert "holds vectors of resnet18/random/pre1/float32, this run makes squeezenet1_1/random" in refused.stderr
+    assert "resnet18/random/pre1/float32" in refused.stderr
+    assert "squeezenet1_1/random" in refused.stderr

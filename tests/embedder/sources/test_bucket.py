@@ -111,7 +111,7 @@ def test_ids_can_be_uris_or_stems(moto_bucket: S3) -> None:
     assert ids(moto_bucket.uri(), image_id="uri") == [moto_bucket.uri("cats/1.jpg"), moto_bucket.uri("dogs/2.jpg")]
     assert ids(moto_bucket.uri(), image_id="stem") == ["1", "2"]
     moto_bucket.put({"cats/2.png": b"x"})
-    with pytest.raises(ConfigurationError, match="would both be called '2'"):
+    with pytest.raises(ConfigurationError, match="have the id '2'"):
         source(moto_bucket.uri(), image_id="stem").references()
 
 
