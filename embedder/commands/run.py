@@ -41,8 +41,9 @@ def add(commands: Any) -> None:
         "source",
         nargs="?",
         metavar="SOURCE",
-        help="a folder, an image file, s3://BUCKET/PREFIX/, a run s3://BUCKET/manifests/RUN_ID/, or a shard "
-        "(.jsonl or .txt, local or in S3)",
+        help="a folder, an image file, s3://BUCKET/PREFIX/, a run s3://BUCKET/manifests/RUN_ID/, a shard "
+        "(.jsonl or .txt), tar files (.tar, braces name many), or a table of addresses (.csv, .tsv or .parquet); each "
+        "local or in S3",
     )
     command.add_argument(
         "--store",

@@ -38,7 +38,7 @@ SILENT_LIMIT = 50
 
 PIECE = 1 << 16
 
-AGENT = "embedder (+https://pypi.org/project/embedder/)"
+AGENT = "embedder"
 
 
 class PrivateAddressError(Exception):

@@ -166,6 +166,7 @@ class SQLiteFile:
         try:
             if self.path.exists():
                 check_access(self.path)
+                check_access(self.path.parent)  # for the WAL
             else:
                 try_writing(self.path.parent)  # not under this name: another run may be making the store just now
         except OSError as error:

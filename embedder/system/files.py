@@ -139,7 +139,7 @@ def check_folder(path: Path, what: str) -> None:
 
 
 def check_access(path: Path) -> None:
-    """Ask whether an existing file may be written, without opening it.
+    """Ask whether an existing file or folder may be written, without opening it.
 
     Raises:
         OSError: it may not.

@@ -210,4 +210,5 @@ def test_an_existing_table_is_warmed_by_its_owner() -> None:
 
 
 def test_the_workers_options_are_those_of_the_command() -> None:
-    assert set(WORKER_OPTIONS) == set(options.OPTIONS) - {"prune", "failures"}
+    elsewhere = {"prune", "failures", "notices", "hidden", "damaged", "allow_private"}
+    assert set(WORKER_OPTIONS) == set(options.OPTIONS) - elsewhere

@@ -269,7 +269,7 @@ def a_shard_that_is_done_costs_one_read_besides_the_run(told: Told, cli: Cli) ->
 @part
 def a_wrong_index_is_a_sentence(told: Told, cli: Cli) -> None:
     wrong: list[tuple[dict[str, str], str]] = [
-        ({"AWS_BATCH_JOB_ARRAY_INDEX": "3"}, "number 3;"),
+        ({"AWS_BATCH_JOB_ARRAY_INDEX": "3"}, "number 3"),
         ({"AWS_BATCH_JOB_ARRAY_INDEX": "1", "EMBEDDER_SHARD_OFFSET": "10000"}, "number 10001"),
         ({"AWS_BATCH_JOB_ARRAY_INDEX": "one"}, "AWS_BATCH_JOB_ARRAY_INDEX: 'one'"),
     ]

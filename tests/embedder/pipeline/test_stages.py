@@ -379,7 +379,7 @@ class TestMixtures:
         self, encoder: PixelEncoder, folder: Path, store_name: str
     ) -> None:
         fill(store_name, [stored("elsewhere.jpg", fingerprint="resnet18/f37072fd/pre1/float32")])
-        with pytest.raises(ConfigurationError, match="resnet18/f37072fd/pre1/float32.* resnet18/random"):
+        with pytest.raises(ConfigurationError, match=r"resnet18/f37072fd/pre1/float32.* resnet18/random"):
             run(folder, store_name)
         assert set(contents(store_name)) == {"elsewhere.jpg"}
         assert encoder.opened == 0

@@ -260,7 +260,10 @@ def test_a_missing_folder_is_refused_before_any_work(path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_refused_before_any_work(path: Path) -> None:
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(path: Path, exists: bool) -> None:
+    if exists:
+        fill(str(path), many(1))
     path.parent.chmod(0o555)
     try:
         with opened(str(path)) as store, pytest.raises(ConfigurationError, match="cannot be written"):

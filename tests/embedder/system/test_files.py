@@ -293,6 +293,7 @@ def test_torch_without_a_folder(tmp_path: Path, cli: Cli) -> None:
     """In a process of its own, which has not imported it yet."""
     (tmp_path / "images").mkdir()
     with longest_file(0):
-        done = cli("run", "images", "--model", "resnet50", "--weights", "random")
+        unknown = {"XDG_CACHE_HOME": str(tmp_path / "cache")}  # where nothing is known of the model yet
+        done = cli("run", "images", "--model", "resnet50", "--weights", "random", env=unknown)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert "and torch needs one" in done.stderr

@@ -110,7 +110,7 @@ def test_ids_that_are_missing_or_too_long_are_named(client: Any, tmp_path: Path)
     fill(store, [stored("a", 1), stored("b" * 1025, 2)])
     done = command("read", store, "--out", INDEX)
     assert done.returncode == 1
-    assert "b' has more than the 1024 characters of a key" in done.stderr
+    assert "b' is too long for a key, which has at most 1024" in done.stderr
     assert set(contents(client)) == {"a"}
     done = command("read", store, "a", "nowhere", "--out", INDEX)
     assert done.returncode == 1
