@@ -288,7 +288,7 @@ def test_a_secret_that_is_wrong_from_now_on_is_named(s3_rclone: S3, use_environm
         reader.get("1.jpg")
     assert reader.by_boto3 == 1
     credentials: Any = reader.objects.shortcut.access.credentials
-    credentials.secret_key = "wrong"
+    credentials.secret_key = "wrong"  # pragma: allowlist secret
     with pytest.raises(ConfigurationError, match="does not accept these AWS credentials: SignatureDoesNotMatch"):
         reader.get("1.jpg")
 
