@@ -66,13 +66,24 @@ def test_photographs(engine: str, photographs: list[Path], weights: Path, tmp_pa
     check(folder, weights, found)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_every_mode_and_format(engine: str, weights: Path, tmp_path: Path) -> None:
+def test_the_default_keeps_the_direction(photographs: list[Path], plain_weights: Path, tmp_path: Path) -> None:
+    """Whatever `--precision auto` takes on this processor: its engine, its arithmetic and its resizer together."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for path in photographs:
+        shutil.copyfile(path, folder / path.name)
+    found = embedded(folder, tmp_path / "vectors.db", plain_weights, engine="auto", precision="auto")
+    assert set(found) == {path.name for path in photographs}
+    check(folder, plain_weights, found, full_scale=False)
+
+
+def test_every_mode_and_format(weights: Path, tmp_path: Path) -> None:
+    """With one engine: what decoding gives is the same for all."""
     folder = tmp_path / "made"
     folder.mkdir()
     for name, make in corpus.MADE.items():
         (folder / name).write_bytes(make())
-    found = embedded(folder, tmp_path / "vectors.db", weights, engine=engine)
+    found = embedded(folder, tmp_path / "vectors.db", weights)
     assert set(found) == set(corpus.MADE)
     check(folder, weights, found)
 
