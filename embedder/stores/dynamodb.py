@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -23,7 +23,7 @@ from embedder.records import (
 )
 from embedder.stores import DYNAMODB_SCHEME
 from embedder.system import aws
-from embedder.system.threads import grouped, parallel_map
+from embedder.system.threads import grouped, parallel_map, thread_pool
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -187,7 +187,7 @@ class DynamoDBStore:
 
     def _scan(self, options: dict[str, Any]) -> Iterator[list[Item]]:
         """Read the whole table in parallel segments, a page of each in turn."""
-        with ThreadPoolExecutor(SEGMENTS, thread_name_prefix="scan") as executor:
+        with thread_pool(SEGMENTS, "scan") as executor:
             pages: deque[tuple[int, Future[Any]]] = deque()
 
             def ask(segment: int, **start: Any) -> None:

@@ -45,13 +45,14 @@ def parallel_map(
 
     Raises:
         Exception: whatever `function` or `items` raises. The items in flight are finished, but not yielded.
+
+    If the caller stops iterating, the items in flight are finished as well, and nobody waits for them.
     """
     finished: SimpleQueue[tuple[int, Future[R]]] = SimpleQueue()
     source = iter(items)
     taken = spent = 0
     more = True
-    executor = ThreadPoolExecutor(workers, thread_name_prefix=name)
-    try:
+    with thread_pool(workers, name, cancelled) as executor:
         while not cancelled():
             while more and taken < depth() and spent < budget:
                 try:
@@ -73,8 +74,25 @@ def parallel_map(
             taken, spent = taken - 1, spent - price
             yield done.result()
             del done
+
+
+@contextmanager
+def thread_pool(workers: int, name: str, cancelled: Callable[[], bool] = lambda: False) -> Iterator[ThreadPoolExecutor]:
+    """Give threads to a generator, and end them with the block: work that has not begun is dropped.
+
+    The block waits for work in flight unless `cancelled` returns true, or the generator is closed before its end. The
+    garbage collector closes generators too, in any thread and between any two instructions. Waiting there can deadlock:
+    a thread that is just starting holds a lock of `threading` that joining another thread needs.
+    """
+    executor = ThreadPoolExecutor(workers, thread_name_prefix=name)
+    wait = True
+    try:
+        yield executor
+    except GeneratorExit:
+        wait = False
+        raise
     finally:
-        executor.shutdown(wait=not cancelled(), cancel_futures=True)
+        executor.shutdown(wait=wait and not cancelled(), cancel_futures=True)
 
 
 def grouped(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 
@@ -95,11 +96,35 @@ def test_errors_of_the_function_and_of_the_items_come_through() -> None:
 
 
 def test_whoever_stops_listening_leaves_no_thread_behind() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     results = parallel_map(lambda each: each, range(1000), workers=4, depth=lambda: 8, name="x")
     next(results)
     results.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before
+    for each in set(threading.enumerate()) - before:
+        each.join(30)
+        assert not each.is_alive()
+
+
+def test_the_garbage_collector_waits_for_nobody() -> None:
+    """It may run in a thread that holds a lock which the threads of the abandoned call need for their end."""
+    lock, waited_for = threading.Lock(), []
+
+    def work(item: int) -> int:
+        if item:
+            if lock.acquire(timeout=20):
+                lock.release()
+            else:
+                waited_for.append(item)
+        return item
+
+    with lock:
+        results = parallel_map(work, range(9), workers=2, depth=lambda: 9, name="x")
+        assert next(results) == 0
+        circle: list[object] = [results]
+        circle.append(circle)
+        del results, circle
+        gc.collect()
+    assert not waited_for
 
 
 def test_stages_chain() -> None:
