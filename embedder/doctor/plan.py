@@ -11,9 +11,9 @@ from embedder.encoders.choice import check_engine
 from embedder.errors import EmbedderError
 from embedder.models.catalog import find_model
 from embedder.options import RunOptions
-from embedder.sources import scheme_of
 from embedder.stores import DYNAMODB_SCHEME
 from embedder.system.cores import usable_cores
+from embedder.system.doors import scheme_of
 
 
 def checks(source: str | None, store: str | None, options: RunOptions, shard: int = 0) -> Iterator[Check]:

@@ -5,11 +5,12 @@ To add an engine, write a file beside these and give it a line in `ENGINES`.
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from embedder.system.doors import behind
 
 if TYPE_CHECKING:
     from torch import nn
@@ -104,8 +105,7 @@ class Engine:
 
     def open(self, prepared: Prepared, arithmetic: Arithmetic, batch_size: int | None) -> Encoder:
         """Load a network. Raises whatever the engine raises."""
-        opener: Opener = pkgutil.resolve_name(self.opens) if isinstance(self.opens, str) else self.opens
-        return opener(prepared, arithmetic, batch_size)
+        return behind(self.opens)(prepared, arithmetic, batch_size)
 
 
 FALLBACKS: Mapping[Arithmetic, Arithmetic] = {"bfloat16-split": "bfloat16"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from embedder.records import Pixels, Preprocessing, Vectors
 BATCH = 32
 
 
-@runtime_checkable
 class OwnEncoder(Protocol):
     """What `embed(…, encoder=…)` takes: a model of one's own."""
 

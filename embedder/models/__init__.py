@@ -6,12 +6,12 @@ to `FAMILIES`.
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from embedder.records import Preprocessing
+from embedder.system.doors import behind
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -86,4 +86,5 @@ def home_of(name: str) -> tuple[Home, str]:
 def family_of(name: str) -> tuple[Family, str]:
     """Return the family of a model, imported, and the model's name within it."""
     home, own_name = home_of(name)
-    return cast(Family, pkgutil.resolve_name(home.module)), own_name
+    family: Family = behind(home.module)
+    return family, own_name

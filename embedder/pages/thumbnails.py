@@ -6,7 +6,6 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +17,11 @@ from embedder.decoding.processes import IsolatedDecoder
 from embedder.errors import ConfigurationError, ImageError
 from embedder.options import DEFAULT_MAX_PIXELS
 from embedder.records import Pixels, Preprocessing, Reference, VectorInfo
-from embedder.sources import READERS, S3_SCHEME, Readers, scheme_of
+from embedder.sources import READERS, S3_SCHEME, Readers
 from embedder.sources.folder import file_uri
 from embedder.system.cores import usable_cores
-from embedder.system.threads import parallel_map
+from embedder.system.doors import scheme_of
+from embedder.system.threads import Budget, parallel_map
 
 WAITING = 4
 """Threads besides one for each core: while some wait for a file or an object, the others decode."""
@@ -86,14 +86,8 @@ def thumbnails(references: Sequence[Reference], side: int, preview: int = 0) -> 
     # A frame larger than the resized image leaves black borders around the whole of it, which are cut off below.
     frame = round(short * WIDEST) if preview else side
     preprocessing = Preprocessing(resize=short, crop=frame, interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1))
-    large = threading.Lock()
-
-    @contextmanager
-    def alone(_size: int) -> Iterator[None]:
-        with large:
-            yield
-
-    decoder = IsolatedDecoder(preprocessing, max_pixels=DEFAULT_MAX_PIXELS, reserve=alone)
+    # Nothing asks for less than the budget, so large pictures are decoded one at a time.
+    decoder = IsolatedDecoder(preprocessing, max_pixels=DEFAULT_MAX_PIXELS, reserve=Budget(1).reserve)
     readers = Readers(threading.Event())
 
     def make(reference: Reference) -> Thumbnail:

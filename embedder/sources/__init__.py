@@ -6,10 +6,9 @@ address, write a `Reader` and give it a line in `READERS`.
 
 from __future__ import annotations
 
-import pkgutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -19,6 +18,7 @@ from embedder.options import DEFAULT_SUFFIXES, ImageIdMode, RunOptions
 from embedder.records import Failure, Reference, Sample
 from embedder.sources.braces import expand
 from embedder.sources.naming import suffix
+from embedder.system.doors import behind, scheme_of
 from submitter.manifest import no_picture
 
 S3_SCHEME = "s3://"
@@ -159,12 +159,6 @@ READERS: dict[str, str | Callable[[threading.Event], Reader]] = {
 """What reads the bytes at an address, by its scheme; or where that is: `package.module:Class`."""
 
 
-def scheme_of(name: str) -> str:
-    """Return what stands before `://`; nothing for a path."""
-    scheme, separator, _ = name.partition("://")
-    return scheme if separator else ""
-
-
 def open_source(name: str, selection: Selection, *, stopping: threading.Event) -> Source:
     """Open a folder, an image file, an S3 prefix, a shard file, tar files, or a table of addresses.
 
@@ -178,8 +172,7 @@ def open_source(name: str, selection: Selection, *, stopping: threading.Event) -
     ending = "" if not scheme and Path(name).is_dir() else name.lower()
     for kind in SOURCES:
         if kind.scheme == scheme and (not kind.suffixes or ending.endswith(kind.suffixes)):
-            opener: Opener = pkgutil.resolve_name(kind.opens) if isinstance(kind.opens, str) else kind.opens
-            return opener(name, selection, stopping)
+            return behind(kind.opens)(name, selection, stopping)
     raise ConfigurationError(f"{name} is not a source: expected a folder, a file, or s3://BUCKET/PREFIX/")
 
 
@@ -189,11 +182,15 @@ def _names(path: str) -> list[str]:
 
 
 class Readers:
-    """Reads images wherever they are, each kind of address by a reader that is opened when it is first needed."""
+    """Reads images wherever they are, each kind of address by a reader that is opened when it is first needed.
 
-    def __init__(self, stopping: threading.Event) -> None:
+    Args:
+        opened: readers that are open already, by the scheme that each reads.
+    """
+
+    def __init__(self, stopping: threading.Event, opened: Mapping[str, Reader] | None = None) -> None:
         self.stopping = stopping
-        self.opened: dict[str, Reader] = {}
+        self.opened = dict(opened or {})
         self.opening = threading.Lock()
 
     def of(self, uri: str) -> Reader:
@@ -210,11 +207,7 @@ class Readers:
                         f"{uri} cannot be read: expected an address that begins with "
                         + " or ".join(f"{each}://" for each in READERS)
                     )
-                where = READERS[scheme]
-                make: Callable[[threading.Event], Reader] = (
-                    pkgutil.resolve_name(where) if isinstance(where, str) else where
-                )
-                self.opened[scheme] = make(self.stopping)
+                self.opened[scheme] = behind(READERS[scheme])(self.stopping)
             return self.opened[scheme]
 
     def read(self, reference: Reference) -> Sample:

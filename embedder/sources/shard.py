@@ -10,10 +10,11 @@ from pathlib import Path
 
 from embedder.errors import ConfigurationError
 from embedder.records import Failure, Reference, Sample
-from embedder.sources import S3_SCHEME, Readers, Selection, scheme_of
+from embedder.sources import S3_SCHEME, Readers, Selection
 from embedder.sources.folder import file_uri
 from embedder.sources.naming import image_id
 from embedder.sources.reader import S3Reader, split_uri
+from embedder.system.doors import scheme_of
 from submitter.manifest import Entry, parse_entries
 
 Locate = Callable[[str], tuple[str, str]]
@@ -39,8 +40,8 @@ class ShardSource:
         self.ignored: Counter[str] = Counter()
         self.total: int | None = len(entries)
         self.places = readers
-        schemes = {scheme_of(locate(entry.key)[1]): locate(entry.key)[1] for entry in entries}
-        opened = [readers.of(uri) for uri in schemes.values()]
+        by_scheme = {scheme_of(uri): uri for _, uri in (locate(entry.key) for entry in entries)}
+        opened = [readers.of(uri) for uri in by_scheme.values()]
         self.remote = any(each.remote for each in opened)
         self.readers = max((each.readers for each in opened), default=1)
 
@@ -107,8 +108,7 @@ def s3_shard(reader: S3Reader, bucket: str, key: str, selection: Selection) -> S
     data = reader.find(bucket, key)
     if data is None:
         raise ConfigurationError(f"there is no shard {name}")
-    readers = Readers(reader.patience.stopping)
-    readers.opened["s3"] = reader
+    readers = Readers(reader.patience.stopping, {"s3": reader})
     return ShardSource(name, _entries(name, data), lambda each: (each, f"s3://{bucket}/{each}"), selection, readers)
 
 

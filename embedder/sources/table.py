@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from embedder.errors import ConfigurationError, ImageError
 from embedder.records import Failure, Reference, Sample
-from embedder.sources import READERS, S3_SCHEME, Readers, Selection, scheme_of
+from embedder.sources import READERS, S3_SCHEME, Reader, Readers, Selection
 from embedder.sources.folder import FILE_SCHEME, file_uri, readable_name
 from embedder.sources.naming import Seen, image_id
 from embedder.sources.ranges import FileRanges, ObjectRanges, Ranges, RangesFile
@@ -23,6 +23,7 @@ from embedder.sources.reader import S3Reader, reader_threads, split_uri
 from embedder.sources.shard import refuse_stems
 from embedder.sources.web import WebReader
 from embedder.system.cores import usable_cores
+from embedder.system.doors import scheme_of
 
 COLUMNS = ("uri", "url", "path", "key", "image", "image_url", "image_path", "file", "filename", "file_name")
 """What a column of addresses may be called, in any case; the first of these that a table has is taken."""
@@ -133,7 +134,7 @@ class TableSource:
 
 def open_local_table(name: str, selection: Selection, stopping: threading.Event) -> TableSource:
     """Open a table on a disk; see `Opener`."""
-    return _table(name, file_uri(Path(name)), selection, _readers(selection, stopping))
+    return _table(name, file_uri(Path(name)), selection, Readers(stopping, _web(selection, stopping)))
 
 
 def open_s3_table(name: str, selection: Selection, stopping: threading.Event) -> TableSource:
@@ -141,9 +142,7 @@ def open_s3_table(name: str, selection: Selection, stopping: threading.Event) ->
     reader = S3Reader(stopping)
     if not reader.exists(*split_uri(name), at_start=True):
         raise ConfigurationError(f"there is no table {name}")
-    readers = _readers(selection, stopping)
-    readers.opened["s3"] = reader
-    return _table(name, name, selection, readers)
+    return _table(name, name, selection, Readers(stopping, {"s3": reader, **_web(selection, stopping)}))
 
 
 def _table(name: str, uri: str, selection: Selection, readers: Readers) -> TableSource:
@@ -162,10 +161,9 @@ def _table(name: str, uri: str, selection: Selection, readers: Readers) -> Table
     return table
 
 
-def _readers(selection: Selection, stopping: threading.Event) -> Readers:
-    readers = Readers(stopping)
-    readers.opened["http"] = readers.opened["https"] = WebReader(stopping, allow_private=selection.allow_private)
-    return readers
+def _web(selection: Selection, stopping: threading.Event) -> dict[str, Reader]:
+    """Return the reader of both kinds of web addresses, by their schemes."""
+    return dict.fromkeys(("http", "https"), WebReader(stopping, allow_private=selection.allow_private))
 
 
 def _text_column(name: str, file: Ranges, delimiter: str) -> Iterator[str]:

@@ -5,13 +5,13 @@ To add a kind, write a file beside these and give it a line in `STORES`.
 
 from __future__ import annotations
 
-import pkgutil
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from embedder.errors import ConfigurationError
 from embedder.records import Block, StoredVector, VectorInfo
+from embedder.system.doors import behind, scheme_of
 
 DYNAMODB_SCHEME = "dynamodb://"
 
@@ -89,11 +89,10 @@ def open_store(name: str, *, must_exist: bool = False, stopping: threading.Event
         ConfigurationError: the store does not exist, or is not one of vectors.
         TransientError: the store does not answer.
     """
-    scheme, separator, _ = name.partition("://")
-    where = STORES.get(scheme if separator else "")
+    where = STORES.get(scheme_of(name))
     if where is None:
         raise ConfigurationError(
             f"{name} is not a store: expected dynamodb://TABLE or the path of a SQLite file, such as vectors.db"
         )
-    opener: Opener = pkgutil.resolve_name(where)
+    opener: Opener = behind(where)
     return opener(name, must_exist=must_exist, stopping=stopping or threading.Event())
