@@ -8,6 +8,24 @@ from embedder.errors import ConfigurationError, ImageError
 from embedder.records import Reference, VectorInfo
 
 
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """An image to embed, with the vector that is stored under its id, if any."""
+
+    reference: Reference
+    stored: VectorInfo | None
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the image was elsewhere when its stored vector was made."""
+        return self.stored is not None and self.stored.source != self.reference.uri
+
+    @property
+    def has_changed_place(self) -> bool:
+        """Whether the store has another place, or another modification time, for the image."""
+        return self.has_moved or (self.stored is not None and self.stored.modified != self.reference.modified)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipping:
     """The rule that decides whether a stored vector is kept, replaced or refused."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 import numpy as np
 
+from embedder.decoding.decoded import Decoded
 from embedder.decoding.processes import IsolatedDecoder
 from embedder.encoders import Encoder
 from embedder.errors import ImageError, RejectedError, TransientError
@@ -18,9 +19,9 @@ from embedder.options import RunOptions
 from embedder.pipeline.ledger import DAMAGED, Ledger, Named
 from embedder.pipeline.number_format import NumberFormat
 from embedder.pipeline.recipe import Recipe
-from embedder.pipeline.skipping import Skipping
+from embedder.pipeline.skipping import Skipping, Todo
 from embedder.pipeline.stopping import Stop
-from embedder.records import Failure, Picture, Reference, Sample, Stage, StoredVector, VectorInfo, Vectors
+from embedder.records import Failure, Picture, Reference, Sample, Stage, StoredVector, Vectors
 from embedder.sources import Source
 from embedder.stores import Store
 from embedder.system.cores import usable_cores
@@ -46,14 +47,6 @@ class Referring(Protocol):
 
 T = TypeVar("T", bound=Referring)
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class Todo:
-    """An image to embed, with the vector that is stored under its id, if any."""
-
-    reference: Reference
-    stored: VectorInfo | None
 
 
 class Pipeline:
@@ -165,38 +158,40 @@ class Pipeline:
             yield from todo
 
     def _check_group(self, references: list[Reference]) -> list[Todo]:
-        if self.options.recompute:
-            return [Todo(reference, None) for reference in references]
         try:
-            stored = self.store.lookup([reference.image_id for reference in references])
+            stored = {} if self.options.recompute else self.store.lookup([each.image_id for each in references])
         except TransientError as error:
             self._lose_store(references, "check", error)
             return []
-        return [todo for each in references if (todo := self._todo(each, stored.get(each.image_id)))]
+        return self._not_done([Todo(each, stored.get(each.image_id)) for each in references])
 
-    def _todo(self, reference: Reference, stored: VectorInfo | None) -> Todo | None:
-        """Return an image with the vector that is stored under its id; None if it needs no embedding."""
-        if stored is not None:
+    def _not_done(self, images: list[Todo]) -> list[Todo]:
+        """Skip the images whose vector is stored already, and return the others."""
+        left: list[Todo] = []
+        done: list[Todo] = []
+        for each in images:
             try:
-                if self.skipping.is_done(reference, stored):
-                    self._skip(reference, stored)
-                    return None
+                is_done = each.stored is not None and self.skipping.is_done(each.reference, each.stored)
             except ImageError as error:
-                self.ledger.fail_image(reference, "check", error)
-                return None
-        return Todo(reference, stored)
+                self.ledger.fail_image(each.reference, "check", error)
+            else:
+                (done if is_done else left).append(each)
+        self._skip(done)
+        return left
 
-    def _skip(self, reference: Reference, stored: VectorInfo) -> None:
-        """Keep a stored vector, and update its image's place and modification time if they have changed."""
-        moved = stored.source != reference.uri
-        if moved or stored.modified != reference.modified:
-            try:
-                for vector in self.store.get([reference.image_id]):
-                    self.store.write([replace(vector, source=reference.uri, modified=reference.modified)])
-            except TransientError as error:
-                self._lose_store([reference], "check", error)
-                return
-        self.ledger.skip(moved=moved)
+    def _skip(self, done: list[Todo]) -> None:
+        """Keep stored vectors, and update where their images are and when those were modified, if that has changed."""
+        changed = {each.reference.image_id: each.reference for each in done if each.has_changed_place}
+        try:
+            for group in grouped(changed, self.store.group or len(changed) or 1):
+                images = [(vector, changed[vector.image_id]) for vector in self.store.get(group)]
+                if images:  # none, if they were deleted meanwhile
+                    self.store.write([replace(vector, source=to.uri, modified=to.modified) for vector, to in images])
+        except TransientError as error:
+            self._lose_store(changed.values(), "check", error)
+            done = [each for each in done if not each.has_changed_place]
+        for each in done:
+            self.ledger.skip(moved=each.has_moved)
 
     def _lose_store(self, images: Iterable[Named], stage: Stage, error: TransientError) -> None:
         """Count images as failed because the store does not answer any more, and stop the run."""
@@ -210,7 +205,7 @@ class Pipeline:
                 return None  # leave it to the next run
             sample = self.source.read(item.reference)
             # Check again: a local file's ETag is known only now.
-            return sample if self._todo(sample.reference, item.stored) else None
+            return sample if self._not_done([replace(item, reference=sample.reference)]) else None
 
         return self._stage(
             "fetch",
@@ -223,15 +218,14 @@ class Pipeline:
 
     def _decode(self, samples: Iterable[Sample]) -> Iterator[Picture]:
         def decode(sample: Sample) -> Picture:
+            decoded: Decoded | None = None
             try:
                 decoded = self.decoder.decode(sample.data)
             except ImageError:
                 if not self.source.remote:
                     raise
+            if decoded is None or (self.source.remote and DAMAGED in decoded.notices):
                 # The transfer may have damaged the bytes, so read them once more.
-                sample = self.source.read(sample.reference)
-                decoded = self.decoder.decode(sample.data)
-            if DAMAGED in decoded.notices and self.source.remote:  # likewise
                 sample = self.source.read(sample.reference)
                 decoded = self.decoder.decode(sample.data)
             self.ledger.notice(sample.reference, decoded.notices)
