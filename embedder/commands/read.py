@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ SHOWN_ROWS = 20
 """Rows of the table that `read` prints without --out."""
 
 SUGGESTED_FOR = 3
-"""Missing ids for which `read` suggests similar ids. Each one costs a pass over the store's ids."""
+"""Missing ids for which `read` suggests similar ids. For each one it compares the store's ids."""
 
 EXAMPLES = """examples:
   embedder read vectors.db --out vectors.npz
@@ -87,15 +89,13 @@ def _transfer(arguments: argparse.Namespace, ids: list[str] | None) -> int:
 
 def _stored_ids(name: str, asked: Sequence[str]) -> list[str]:
     """Return the ids as the store writes them. An id that is not stored stays unchanged."""
+    if all(each.isascii() for each in asked):
+        return list(asked)  # nothing to ask the store
     from embedder.stores import open_store
     from embedder.vectors.ids import as_stored
 
-    store = open_store(name, must_exist=True)
-    try:
-        stored = as_stored(store, asked)
-    finally:
-        store.close()
-    return [stored.get(each, each) for each in asked]
+    with closing(open_store(name, must_exist=True)) as store:
+        return as_stored(store, asked)
 
 
 def _asked_ids(arguments: argparse.Namespace) -> list[str] | None:
@@ -122,20 +122,13 @@ def _name_missing(ids: list[str] | None, found: Sequence[str], arguments: argpar
         return exit_codes.NOT_FOUND
     stored = set(found)
     missing = [each for each in ids or () if each not in stored]
-    for each, close in zip(missing, _suggested(arguments.store, missing), strict=True):
-        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        print(f"embedder read: {each!r} is not in {arguments.store}{hint}", file=sys.stderr)
-    return exit_codes.NOT_FOUND if missing else exit_codes.DONE
-
-
-def _suggested(name: str, missing: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the stored ids nearest to each missing id, and no ids once there are too many missing ones."""
+    if not missing:
+        return exit_codes.DONE
     from embedder.stores import open_store
     from embedder.vectors.ids import suggestions
 
-    store = open_store(name, must_exist=True)
-    try:
-        for number, each in enumerate(missing):
-            yield suggestions(store, each) if number < SUGGESTED_FOR else []
-    finally:
-        store.close()
+    with closing(open_store(arguments.store, must_exist=True)) as store:
+        for each, close in zip_longest(missing, suggestions(store, missing[:SUGGESTED_FOR])):
+            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            print(f"embedder read: {each!r} is not in {arguments.store}{hint}", file=sys.stderr)
+    return exit_codes.NOT_FOUND

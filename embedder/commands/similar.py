@@ -101,10 +101,10 @@ def _search(store: Store, arguments: argparse.Namespace) -> tuple[list[Match], b
     from embedder.vectors.search import nearest, nearest_to_stored
 
     narrowed = {"fingerprint": arguments.fingerprint, "prefix": arguments.prefix}
-    for image_id in as_stored(store, [arguments.query]).values():
-        found = nearest_to_stored(store, image_id, arguments.k, **narrowed)
-        if found is not None:
-            return found, True
+    (image_id,) = as_stored(store, [arguments.query])
+    found = nearest_to_stored(store, image_id, arguments.k, **narrowed)
+    if found is not None:
+        return found, True
     return nearest(store, _embedded(store, arguments), arguments.k, **narrowed), False
 
 
@@ -113,7 +113,8 @@ def _embedded(store: Store, arguments: argparse.Namespace) -> Vectors:
     if "://" not in query and not Path(query).exists():
         from embedder.vectors.ids import suggestions
 
-        close = " or ".join(map(repr, suggestions(store, query)))
+        (near,) = suggestions(store, [query])
+        close = " or ".join(map(repr, near))
         remedy = f"did you mean {close}?" if close else "embedder read lists the ids"
         raise ConfigurationError(f"{query!r} is neither an id in {arguments.store} nor a file; {remedy}")
     from embedder.vectors.query import embed_query, stored_fingerprint  # loads no model yet

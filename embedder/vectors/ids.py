@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import islice
 from unicodedata import normalize
@@ -15,26 +15,29 @@ LOOKED_AT = 20_000
 MOST_SUGGESTED = 3
 
 
-def as_stored(store: Store, asked: Iterable[str]) -> dict[str, str]:
-    """Map each id that was asked for to the stored id that it means; one that is not stored has no entry.
+def as_stored(store: Store, asked: Sequence[str]) -> list[str]:
+    """Return each id that was asked for as the store writes it; one that is not stored in any form stays as it is.
 
     An id means itself, else the id that is equal after Unicode normalisation: a Mac writes an `é` as two characters,
-    which print like the one that a keyboard gives.
+    which print like the one that a keyboard gives. The store is asked only about ids that have several forms.
     """
-    forms = {each: dict.fromkeys((each, normalize("NFC", each), normalize("NFD", each))) for each in asked}
-    known = store.lookup(list(dict.fromkeys(form for each in forms.values() for form in each)))
-    found = {each: next((form for form in of_each if form in known), None) for each, of_each in forms.items()}
-    return {each: form for each, form in found.items() if form is not None}
+    forms = {each: list(dict.fromkeys((each, normalize("NFC", each), normalize("NFD", each)))) for each in asked}
+    unclear = [form for of_each in forms.values() if len(of_each) > 1 for form in of_each]
+    known = store.lookup(list(dict.fromkeys(unclear))) if unclear else {}
+    return [next((form for form in forms[each] if form in known), each) for each in asked]
 
 
-def suggestions(store: Store, asked: str) -> list[str]:
-    """Return the few stored ids that are nearest to one that is not stored: first those with its file name."""
-    stored = [each.image_id for each in islice(store.describe(), LOOKED_AT)]
-    wanted = _plain(asked)
-    same_name = [each for each in stored if _plain(each).rpartition("/")[2] == wanted.rpartition("/")[2]]
-    plain = {_plain(each): each for each in stored}
-    close = [plain[each] for each in get_close_matches(wanted, plain, n=MOST_SUGGESTED, cutoff=0.75)]
-    return list(dict.fromkeys([*same_name, *close]))[:MOST_SUGGESTED]
+def suggestions(store: Store, asked: Sequence[str]) -> list[list[str]]:
+    """Return, for each id that is not stored, the few stored ids nearest to it: first those with its file name."""
+    stored = [(_plain(each.image_id), each.image_id) for each in islice(store.describe(), LOOKED_AT)]
+    by_plain = dict(stored)
+    found = []
+    for wanted in map(_plain, asked):
+        file_name = wanted.rpartition("/")[2]
+        same_name = [image_id for plain, image_id in stored if plain.rpartition("/")[2] == file_name]
+        close = [by_plain[each] for each in get_close_matches(wanted, by_plain, n=MOST_SUGGESTED, cutoff=0.75)]
+        found.append(list(dict.fromkeys([*same_name, *close]))[:MOST_SUGGESTED])
+    return found
 
 
 def _plain(name: str) -> str:
