@@ -116,6 +116,7 @@ FLOAT16 = frozenset({"amx_fp16"})
 """AVX512-FP16 alone is not enough: OpenVINO's f16 was slower than its f32 without AMX-FP16."""
 
 ENGINES = [
+    Engine(name="mnn", opens="embedder.encoders.mnn:MNNEncoder", module="MNN", distribution="mnn"),
     Engine(
         name="openvino",
         opens="embedder.encoders.openvino:OpenVINOEncoder",
@@ -123,7 +124,6 @@ ENGINES = [
         module="openvino",
         distribution="openvino",
     ),
-    Engine(name="mnn", opens="embedder.encoders.mnn:MNNEncoder", module="MNN", distribution="mnn"),
     Engine(
         name="torch",
         opens="embedder.encoders.cuda:CudaEncoder",

@@ -171,6 +171,11 @@ def _fastest(found: Sequence[Candidate], prepared: Prepared, batch_size: int | N
         remembered = [each for each in found if str(each) == known.get("fastest")]
         if opened := next(_usable(remembered, prepared, batch_size, full=full), None):
             return opened[1]
+    if not prepared.keeps:  # as in a container: a measurement would be forgotten, and made again at every start
+        expected = sorted(found, key=lambda each: each.arithmetic == "float32")
+        for _, encoder in _usable(expected, prepared, batch_size, full=full):
+            return encoder
+        raise _none_usable(prepared)
     rates: dict[str, float] = {}
     best: Encoder | None = None
     for candidate in found:
@@ -181,14 +186,18 @@ def _fastest(found: Sequence[Candidate], prepared: Prepared, batch_size: int | N
             if rate == max(rates.values()):
                 best = encoder  # at most two are in memory at once
     if best is None:
-        raise UnusableError(
-            f"no engine can run {prepared.network.name} here (the warnings say why); use --engine torch --device cpu"
-        )
+        raise _none_usable(prepared)
     if prepared.keeps:
         fastest = max(rates, key=lambda each: rates[each])
         # If that is not possible, as on a full disk, the next run measures again.
         remember(prepared.folder / REMEMBERED, {"here": here, "fastest": fastest, "rates": rates})
     return best
+
+
+def _none_usable(prepared: Prepared) -> UnusableError:
+    return UnusableError(
+        f"no engine can run {prepared.network.name} here (the warnings say why); use --engine torch --device cpu"
+    )
 
 
 def _superfluous(candidate: Candidate, rates: Mapping[str, float]) -> bool:

@@ -108,7 +108,7 @@ def test_an_engine(photo_folder: Path, weights: Path, tmp_path: Path) -> None:
     try:
         report = embed(photo_folder, tmp_path / "v.db", weights=weights, engine="mirrored")
         assert (report.engine, report.arithmetic, report.embedded) == ("mirrored", "float32", 12)
-        assert "mirrored, openvino" in " ".join(command("run", "--help").stdout.split())
+        assert "mirrored, mnn" in " ".join(command("run", "--help").stdout.split())
         refused = command("run", photo_folder, "--engine", "mirored", "--weights", "random")
         assert "did you mean mirrored?" in refused.stderr
     finally:

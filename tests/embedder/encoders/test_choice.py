@@ -113,6 +113,16 @@ def test_the_fastest_is_taken_and_remembered_for_this_processor(network: Checkpo
     assert choice.open_encoder(network).engine == "fast"
 
 
+def test_where_nothing_is_remembered_nothing_is_measured(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enter: Enter
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    network = Checkpoint.find(RESNET18, str(weights))
+    enter(engine("lost", off=1.0), engine("first", pause=0.2), engine("fast"))
+    assert choice.open_encoder(network).engine == "first"
+
+
 def test_an_engine_that_breaks_is_passed_over_with_what_it_said(
     network: Checkpoint, enter: Enter, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -141,7 +151,7 @@ def test_half_precision_is_tried_where_the_processor_computes_in_it() -> None:
     [
         ("openvino-half", "--precision auto"),
         ("opnvino", r"did you mean openvino\?"),
-        ("magic", "expected one of auto, openvino, mnn, torch"),
+        ("magic", "expected one of auto, mnn, openvino, torch"),
     ],
 )
 def test_an_unknown_engine_is_a_sentence(name: str, said: str) -> None:
