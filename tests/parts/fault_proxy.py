@@ -147,7 +147,7 @@ class FaultProxy:
             from_server, to_server = await asyncio.open_connection(host, int(port))
             answers = _Answers(from_server, writer)
             tasks.append(asyncio.create_task(answers.pump()))
-            while request := await _read(reader):
+            while request := await _read(reader, writer):
                 fault = self.choose(request) or Fault()
                 (self.passed if fault == Fault() else self.spoilt)[request.what] += 1
                 self.past_boto3 += fault == Fault() and not request.by_boto3
@@ -198,12 +198,15 @@ class _Answers:
         self.writer.close()
 
 
-async def _read(reader: asyncio.StreamReader) -> Request | None:
+async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
     """The next request of a connection, None at its end."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         return None
+    if expects := re.search(rb"^expect:\s*100-continue\r\n", head, re.IGNORECASE | re.MULTILINE):
+        head = head.replace(expects[0], b"")
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # without it boto3 waits a second before it sends the body
     length = re.search(rb"^content-length:\s*(\d+)", head, re.IGNORECASE | re.MULTILINE)
     return Request(head=head, body=await reader.readexactly(int(length[1])) if length else b"")
 
