@@ -75,10 +75,12 @@ class OneByOne(PixelEncoder):
 class World(Protocol):
     """Where the pictures and the vectors are."""
 
-    place: str
-    source: str
-    store: str
-
+    @property
+    def place(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def store(self) -> str: ...
     def id_of(self, name: str) -> str: ...
     def uri_of(self, image_id: str) -> str: ...
     def put(self, image_id: str, data: bytes) -> None: ...
@@ -138,10 +140,8 @@ class BucketWorld:
     table: str
     patch: pytest.MonkeyPatch
     bucket: str = field(default_factory=lambda: f"photos-{uuid.uuid4().hex[:12]}")
-    store: str = ""
 
     def __post_init__(self) -> None:
-        self.store = f"dynamodb://{self.table}"
         self._make_bucket()
 
     def _make_bucket(self) -> None:
@@ -155,6 +155,10 @@ class BucketWorld:
     @property
     def source(self) -> str:
         return f"s3://{self.bucket}/i/"
+
+    @property
+    def store(self) -> str:
+        return f"dynamodb://{self.table}"
 
     def id_of(self, name: str) -> str:
         return f"i/{name}"

@@ -1,4 +1,4 @@
-"""A folder or a bucket that was moved or copied: nothing is embedded again, and vectors know where their images are."""
+"""Which stored vectors stand for an image, and how they follow it to another place."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from embedder import embed
+from embedder import ConfigurationError, embed
+from embedder.errors import ImageError
+from embedder.pipeline.skipping import Skipping, Todo
+from embedder.records import Reference
 from tests.embedder.pictures import jpeg, put
 from tests.embedder.stand_in import PixelEncoder
-from tests.embedder.stored import contents
+from tests.embedder.stored import FINGERPRINT, contents, stored
 from tests.parts.s3 import S3
 
 
@@ -48,3 +51,61 @@ def test_a_bucket_that_was_copied_is_followed_and_another_image_is_a_collision(m
     assert (report.skipped, report.moved, report.failed) == (1, 1, 1)
     assert report.failures_by_cause == {"check: Collision": 1}
     assert contents("dynamodb://vectors")["images/1.jpg"].source == other.uri("images/1.jpg")
+
+
+OTHER = "resnet18/other/pre1/float32"
+KEPT = stored("1.jpg", source="file:///a/1.jpg", etag="e1", modified="10-1")
+
+
+def listed(uri: str = "file:///a/1.jpg", etag: str | None = "e1", modified: str | None = "10-1") -> Reference:
+    return Reference(image_id="1.jpg", uri=uri, etag=etag, modified=modified)
+
+
+@pytest.mark.parametrize(
+    ("reference", "done"),
+    [
+        (listed(), True),
+        (listed(modified="11-2"), True),  # the content's hash is what counts
+        (listed("file:///b/1.jpg"), True),
+        (listed(etag="e2"), False),
+        (listed(etag=None), True),  # not read yet: size and modification time stand for its content
+        (listed(etag=None, modified="11-2"), False),
+        (listed("file:///b/1.jpg", etag=None), False),
+        (listed(etag=None, modified=None), False),
+    ],
+)
+def test_a_vector_stands_for_the_same_content(reference: Reference, done: bool) -> None:
+    skipping = Skipping(store="v.db", fingerprint=FINGERPRINT, allow_mixed=False)
+    assert skipping.is_done(reference, KEPT) is done
+    nameless = stored("1.jpg", source=KEPT.source, etag="e1", modified=None)
+    assert skipping.is_done(listed(etag=None, modified=None), nameless) is False
+
+
+@pytest.mark.parametrize("etag", ["e1", "e2"])
+def test_a_vector_of_another_model_is_refused_or_replaced(etag: str) -> None:
+    strict = Skipping(store="v.db", fingerprint=OTHER, allow_mixed=False)
+    with pytest.raises(ConfigurationError, match=f"v.db .*{FINGERPRINT}.*{OTHER}"):
+        strict.is_done(listed(etag=etag), KEPT)
+    with pytest.raises(ConfigurationError, match="an unknown model"):
+        strict.refuse_mixture(stored("1.jpg", fingerprint=""))
+    assert Skipping(store="v.db", fingerprint=OTHER, allow_mixed=True).is_done(listed(etag=etag), KEPT) is False
+
+
+def test_another_image_with_the_same_id_is_a_collision() -> None:
+    skipping = Skipping(store="v.db", fingerprint=FINGERPRINT, allow_mixed=True)
+    with pytest.raises(ImageError, match=r"file:///b/1.jpg .*file:///a/1.jpg") as raised:
+        skipping.is_done(listed("file:///b/1.jpg", etag="e2"), KEPT)
+    assert raised.value.error == "Collision"
+    assert not skipping.is_done(listed("file:///b/1.jpg", etag="e2"), stored("1.jpg", source="", etag="e1"))
+
+
+def test_a_change_of_place_or_time_is_seen() -> None:
+    def changes(reference: Reference) -> tuple[bool, bool]:
+        todo = Todo(reference, KEPT)
+        return todo.has_moved, todo.has_changed_place
+
+    assert changes(listed()) == (False, False)
+    assert changes(listed(modified="10-2")) == (False, True)
+    assert changes(listed("file:///b/1.jpg")) == (True, True)
+    new = Todo(listed(), None)
+    assert (new.has_moved, new.has_changed_place) == (False, False)
