@@ -132,8 +132,9 @@ def test_fields_of_the_future_are_passed_over() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"schema": 2}, "schema 2.*reads schema 1"),
-        ({"images": "many"}, "`images`, a count, but has 'many'"),
+        ({"schema": 3}, "schema 3.*reads 1 to 2"),
+        ({"images": "many"}, "`images`, a count, or null for tar files, but has 'many'"),
+        ({"images": None}, "`images` is null"),
         ({"paths": "cats"}, "`paths`, a list of strings"),
         ({"skipped": {"suffix": -1}}, "`skipped`, an object of counts"),
         ({"table": None}, "`table`, a string"),

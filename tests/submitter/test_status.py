@@ -188,6 +188,7 @@ GOING = Status(
     skipped=0,
     failed=50,
     missing=500,
+    tars=None,
     shards=2,
     shards_done=1,
     jobs={"RUNNING": 1},
