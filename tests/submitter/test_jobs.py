@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from submitter.clients import Services
-from submitter.jobs import GRACE_SECONDS, JobSubmitter, jobs_of
+from submitter.jobs import JobSubmitter, jobs_of
 from submitter.manifest import Run, RunLocation
 from tests.submitter.fake_aws import Answer, FakeAws, xml_error
 from tests.submitter.test_manifest import RUN
@@ -161,7 +161,7 @@ def test_another_attempt_is_waited_for_but_not_for_ever(submitter_fake: FakeAws)
     assert len(waits) == 3, "all jobs are there"
     submitter_fake.jobs.pop()
     submitter(services, waits.append).wait_for_another(run)
-    assert waits[3:] == [1.0] * int(GRACE_SECONDS)
+    assert waits[3:] == [1.0] * 10
 
 
 def test_a_refusal_is_not_repeated(submitter_fake: FakeAws) -> None:
