@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MOST_ABSENT_NAMED = 100
+LISTED_FROM = 100
+"""From so many names on, what they have in common is listed; the folder may hold any number of other objects."""
 
 
 def find_tars(
@@ -22,10 +24,8 @@ def find_tars(
 ) -> Iterator[S3Object]:
     """Yield the objects that have these keys, folder by folder, and then the keys without an object.
 
-    The folders are listed, because a pattern stands for many of a folder's objects, and a page of a listing costs as
-    much time as one object's HeadObject. What is not there stays in the run, whose workers report it by name: a pattern
-    often has a gap. The first of these names are added to `tally.empty_paths`. If nothing at all is there, nothing is
-    yielded.
+    What is not there stays in the run, whose workers report it by name: a pattern often has a gap. The first of these
+    names are added to `tally.empty_paths`. If nothing at all is there, nothing is yielded.
 
     Raises:
         OutOfTimeError: the deadline passed.
@@ -36,8 +36,9 @@ def find_tars(
     absent: list[str] = []
     for names in folders.values():
         wanted = dict.fromkeys(names)
-        prefix = os.path.commonprefix(names)  # noqa: RUF071  keys have characters, not parts
-        for found in list_folders(pages, bucket, [prefix], tally=ListingTally(), deadline=deadline):
+        common = os.path.commonprefix(names)  # noqa: RUF071  keys have characters, not parts
+        prefixes = [common] if len(names) >= LISTED_FROM else names
+        for found in list_folders(pages, bucket, prefixes, tally=ListingTally(), deadline=deadline):
             if found.key in wanted:
                 del wanted[found.key]
                 yield found

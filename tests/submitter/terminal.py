@@ -32,4 +32,4 @@ class Terminal:
 
     def work(self, run: str, shard: int, **options: Any) -> Report:
         """Let a worker do a shard."""
-        return open_session(run, None, Layer(values={"weights": "random", **options}), shard=shard).run()
+        return open_session(run, None, Layer(values={"weights": "random", "workers": 1, **options}), shard=shard).run()
