@@ -14,14 +14,14 @@ from typing import Any, cast
 
 from submitter import commands
 from submitter.errors import SubmitterError, aws_errors
-from submitter.request import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE
+from submitter.request import DEFAULT_SHARD_SIZE, IMAGE_IDS, MAX_SHARD_SIZE
 from submitter.selection import DEFAULT_SUFFIXES
-from submitter.verify import IMAGE_IDS
 
 _EXAMPLES = """\
 examples:
   submitter submit images --bucket my-bucket --dry-run
   submitter submit cats dogs --bucket my-bucket --table vectors --queue gpu --definition embedder
+  submitter submit 'shards/{000..999}.tar' --bucket my-bucket
   submitter status s3://my-bucket/manifests/RUN_ID/ --watch
   submitter retry s3://my-bucket/manifests/RUN_ID/
   submitter verify s3://my-bucket/manifests/RUN_ID/
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_submit(kinds: Any) -> None:
     parser = kinds.add_parser("submit", help="list folders, write a run and submit its jobs")
     parser.set_defaults(command=commands.submit_paths)
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="a folder in the bucket, such as images")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="a folder in the bucket, such as images, or tar files")
     parser.add_argument("--bucket", help="the bucket that holds the images and the run (S3_BUCKET_NAME)")
     parser.add_argument("--table", help="the DynamoDB table for the vectors (DYNAMODB_TABLE_NAME)")
     _add_batch_options(parser)
@@ -71,15 +71,29 @@ def _add_submit(kinds: Any) -> None:
         type=int,
         default=DEFAULT_SHARD_SIZE,
         metavar="N",
-        help=f"the most images in one shard, up to {MAX_SHARD_SIZE:,} (default %(default)s)",
+        help=f"the most images, or tar files, in one shard, up to {MAX_SHARD_SIZE:,} (default %(default)s)",
     )
     parser.add_argument(
         "--suffixes",
         default=",".join(DEFAULT_SUFFIXES),
         metavar="LIST",
-        help="the file name endings of images, in any case (default %(default)s)",
+        help="the file name endings of images, in any case, also in tar files (default %(default)s)",
     )
     parser.add_argument("--inventory", metavar="URI", help="read an S3 Inventory's manifest.json instead of listing")
+    parser.add_argument(
+        "--tars",
+        action="store_true",
+        help="submit the folders' .tar files, whose images the workers read; implied by a PATH such as "
+        "'shards/{000..999}.tar'",
+    )
+    parser.add_argument(
+        "--addresses",
+        metavar="URI",
+        help="submit the images whose addresses a table in S3 lists, .csv or .tsv, perhaps .gz, instead of a listing",
+    )
+    parser.add_argument(
+        "--image-id", choices=IMAGE_IDS, default="key", help="what identifies an image (default %(default)s)"
+    )
     parser.add_argument("--whole-bucket", action="store_true", help="submit every image of the bucket, without a PATH")
     parser.add_argument("--recompute", action="store_true", help="embed again what the table already holds")
     parser.add_argument("--dry-run", action="store_true", help="count and estimate; write and submit nothing")

@@ -29,6 +29,7 @@ from submitter.verify import Verdict, Verification, image_id_of
 from submitter.watch import show, watch
 
 _PROGRESS_SECONDS = 2.0
+_NOUNS = {"images": "images", "addresses": "images", "tars": "tar files"}
 _NAMED_IN_JSON = 100
 """The most differences that `verify --json` lists; without `--json` every difference is a line."""
 
@@ -54,16 +55,21 @@ def _event(arguments: Namespace) -> Mapping[str, Any]:
     event: dict[str, Any] = {
         "ShardSize": arguments.shard_size,
         "Suffixes": [suffix for each in arguments.suffixes.split(",") if (suffix := each.strip())],
+        "ImageId": arguments.image_id,
+        "Tars": arguments.tars,
         "WholeBucket": arguments.whole_bucket,
         "DryRun": arguments.dry_run,
         "Recompute": arguments.recompute,
     }
-    if arguments.inventory is not None:
-        event["Inventory"] = arguments.inventory
+    for name, given in {"Inventory": arguments.inventory, "Addresses": arguments.addresses}.items():
+        if given is not None:
+            event[name] = given
     if arguments.paths:
         event["Paths"] = arguments.paths
-    elif not arguments.whole_bucket and arguments.inventory is None:
-        raise UsageError("name a folder of the bucket, such as images, or give --whole-bucket or --inventory")
+    elif not (arguments.whole_bucket or arguments.inventory or arguments.addresses):
+        raise UsageError(
+            "name a folder of the bucket, such as images, or give --whole-bucket, --inventory or --addresses"
+        )
     return event
 
 
@@ -151,7 +157,7 @@ def _with_progress(new_run: NewRun) -> Iterator[Entry]:
     due = time.monotonic() + _PROGRESS_SECONDS
     for entry in new_run.entries:
         if time.monotonic() >= due:
-            _note(f"{new_run.tally.seen:,} objects seen, {new_run.tally.images:,} images")
+            _note(f"{new_run.tally.seen:,} objects seen, {new_run.tally.images:,} {_NOUNS[new_run.kind]}")
             due = time.monotonic() + _PROGRESS_SECONDS
         yield entry
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -67,10 +67,18 @@ def _states(job: JobDetailTypeDef) -> dict[str, int]:
 
 def _failures(batch: BatchClient, job: JobDetailTypeDef) -> list[str]:
     if not job.get("arrayProperties", {}).get("size"):
-        return [_reason(job.get("statusReason"), job.get("container", {}).get("exitCode"))]
+        return [_reason(job.get("statusReason"), job.get("container", {}))]
     children = batch.list_jobs(arrayJobId=job["jobId"], jobStatus="FAILED")["jobSummaryList"]
-    return [_reason(each.get("statusReason"), each.get("container", {}).get("exitCode")) for each in children]
+    return [_reason(each.get("statusReason"), each.get("container", {})) for each in children]
 
 
-def _reason(reason: str | None, exit_code: int | None) -> str:
-    return f"{reason or 'no reason given'}" + ("" if exit_code is None else f" (exit code {exit_code})")
+def _reason(status: str | None, container: Mapping[str, Any]) -> str:
+    """Say why a job failed, in words that many jobs share, because they are counted.
+
+    Only the container's own reason says that its image could not be pulled, or that memory ran out. What follows its
+    colon differs from job to job.
+    """
+    code = container.get("exitCode")
+    details = ["" if code is None else f"exit code {code}", (container.get("reason") or "").partition(":")[0]]
+    detail = ", ".join(filter(None, details))
+    return (status or "no reason given") + (f" ({detail})" if detail else "")

@@ -3,10 +3,11 @@
 A run is a folder, `s3://BUCKET/manifests/RUN_ID/`:
 
     run.json              what was requested and what was found          `Run`
-    shards/00000.jsonl    one image a line                               `Entry`
+    shards/00000.jsonl    one image or tar file a line                   `Entry`
     jobs.json             the jobs that process the shards
     failures/00000.jsonl  the images that a worker could not embed, and why
     reports/00000.json    the worker's report; a shard with a report is done
+    reports/00000.members.jsonl.gz  the images that a worker found in the tar files of its shard
 
 Both the submitter and the workers import this module, so it needs only the standard library.
 """
@@ -17,10 +18,23 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeAlias, get_args
 
-SCHEMA = 1
-"""Increased when an older reader would misunderstand a newer run; a new optional field does not increase it."""
+from submitter.braces import BRACES as BRACES  # for embedder, which imports this module of the submitter's alone
+from submitter.braces import expand_braces as expand_braces
+
+SCHEMAS = (1, 2)
+"""Those that this version reads. A run gets the lowest one that can express it, so that older workers can work on it. A
+new one is needed when an older reader would misunderstand a newer run; a new optional field does not need one."""
+
+RunKind: TypeAlias = Literal["images", "addresses", "tars"]
+"""What a run's shards list: images of its bucket, images at addresses anywhere, or tar files of its bucket."""
+
+EntryKind: TypeAlias = Literal["key", "uri", "tar"]
+"""The first field of a line: an image of the run's bucket, an image at an address, or a tar file of the bucket."""
+
+ADDRESS_COLUMNS = ("uri", "url", "path", "key", "image", "image_url", "image_path", "file", "filename", "file_name")
+"""What a table's column of addresses may be called, in any case; the first of these that a table has is taken."""
 
 RUNS_PREFIX = "manifests/"
 """The folder of all runs. Its objects are never listed as images."""
@@ -34,18 +48,50 @@ _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One image of a shard: an object in the run's bucket."""
+    """One line of a shard: an image, or a tar file of images."""
 
     key: str
-    """The object's key, exactly as in S3."""
+    """The object's key, exactly as in S3; of a `uri`, the address."""
     etag: str | None
     """Without the double quotes that S3 puts around it; None if unknown."""
     size: int | None
     """Bytes; None if unknown."""
+    kind: EntryKind = "key"
+    only: tuple[str, ...] | None = None
+    """The ids of the images that are wanted from a tar file; None for all."""
 
     def to_line(self) -> str:
         """Return the entry as one line, including its newline."""
-        return _encode({"key": self.key, "etag": self.etag, "size": self.size}) + "\n"
+        fields: dict[str, Any] = {self.kind: self.key, "etag": self.etag, "size": self.size}
+        if self.only is not None:
+            fields["only"] = self.only
+        return _encode(fields) + "\n"
+
+    def located(self, bucket: str) -> tuple[str, str]:
+        """Return the key of which the image's id is made, and the URI.
+
+        Args:
+            bucket: the run's.
+
+        Raises:
+            ValueError: the entry has an address that nothing reads.
+        """
+        return (address_key(self.key), self.key) if self.kind == "uri" else (self.key, f"s3://{bucket}/{self.key}")
+
+
+def address_key(uri: str) -> str:
+    """Return the key of an image at an address: an S3 key, or a web address without its scheme.
+
+    Raises:
+        ValueError: nothing reads such addresses.
+    """
+    scheme, _, rest = uri.partition("://")
+    if scheme in ("http", "https") and rest:
+        return rest
+    bucket, _, key = rest.partition("/")
+    if scheme == "s3" and bucket and key:
+        return key
+    raise ValueError("expected s3://BUCKET/KEY, https://HOST/PATH or http://HOST/PATH")
 
 
 def parse_entries(source: Text | Iterable[Text]) -> Iterator[Entry]:
@@ -74,14 +120,18 @@ def _parse_entry(line: Text, number: int) -> Entry:
         raise ValueError(f"line {number} of the shard is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise ValueError(f"line {number} of the shard is not a JSON object")
-    key, etag, size = found.get("key"), found.get("etag"), found.get("size")
+    kinds: list[EntryKind] = [kind for kind in get_args(EntryKind) if kind in found]
+    key = found[kinds[0]] if len(kinds) == 1 else None
+    etag, size, only = found.get("etag"), found.get("size"), found.get("only")
     if not isinstance(key, str) or not key:
-        raise ValueError(f"line {number} of the shard needs a `key`, a string that is not empty")
+        raise ValueError(f"line {number} of the shard needs a `key`, a `uri` or a `tar`, a string that is not empty")
     if etag is not None and not isinstance(etag, str):
         raise ValueError(f"line {number} of the shard: `etag` is neither a string nor null")
     if size is not None and not _is_count(size):
         raise ValueError(f"line {number} of the shard: `size` is neither a number of bytes nor null")
-    return Entry(key=key, etag=bare_etag(etag), size=size)
+    if only is not None and not (kinds == ["tar"] and _is_texts(only)):
+        raise ValueError(f"line {number} of the shard: `only` is not a list of image ids of a `tar`")
+    return Entry(key=key, etag=bare_etag(etag), size=size, kind=kinds[0], only=None if only is None else tuple(only))
 
 
 def bare_etag(etag: str | None) -> str | None:
@@ -167,6 +217,10 @@ class RunLocation:
     def report_key(self, number: int) -> str:
         return f"{self.reports_prefix}{number:05d}.json"
 
+    def members_key(self, number: int) -> str:
+        """The list of what a worker found in the tar files of its shard, an object a line, compressed."""
+        return f"{self.reports_prefix}{number:05d}.members.jsonl.gz"
+
     def failures_key(self, number: int) -> str:
         return f"{self.root}failures/{number:05d}.jsonl"
 
@@ -188,21 +242,25 @@ class Run:
 
     run_id: str
     bucket: str
-    """Holds both the images and the run."""
+    """Holds the run, and its images unless they have addresses."""
+    kind: RunKind = "images"
     source: str
-    """Where the list of images came from: `paths`, `notifications`, or the address of an inventory or a run."""
+    """Where the list came from: `paths`, `notifications`, or the address of an inventory, a table or a run."""
     paths: tuple[str, ...]
-    """The folders that were listed, each ending with a slash; `""` is the whole bucket."""
+    """The folders that were listed, each ending with a slash (`""` is the whole bucket), and names of tar files."""
     empty_paths: tuple[str, ...] = ()
     """Those of `paths` that contain no object at all, perhaps because they are misspelt."""
-    images: int
+    images: int | None
+    """None in a run of tar files: nobody knows before they are read."""
+    tars: int | None = None
+    """The number of tar files, in a run of these."""
     bytes: int
-    """The sum over the images whose size is known."""
+    """The sum over the images or tar files whose size is known."""
     skipped: Mapping[str, int]
     """Objects that were listed but left out, counted by reason."""
     shards: int
     shard_size: int
-    """The most images in a shard."""
+    """The most images, or tar files, in a shard."""
     table: str
     """The DynamoDB table: the default store of the run's workers."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -211,7 +269,7 @@ class Run:
     """ISO 8601, UTC."""
 
     def to_json(self) -> str:
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2) + "\n"
+        return json.dumps({"schema": 1 if self.kind == "images" else 2, **asdict(self)}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: Text) -> Self:
@@ -226,14 +284,17 @@ class Run:
             raise ValueError(f"run.json is not JSON: {error}") from error
         if not isinstance(found, dict):
             raise ValueError("run.json is not a JSON object")
-        if found.get("schema") != SCHEMA:
+        if found.get("schema") not in SCHEMAS:
             raise ValueError(
-                f"run.json has schema {found.get('schema')!r}, but this program reads schema {SCHEMA}: "
+                f"run.json has schema {found.get('schema')!r}, but this program reads {SCHEMAS[0]} to {SCHEMAS[-1]}: "
                 "use the version of the project that wrote the run, or submit again"
             )
+        found = {"kind": "images", "tars": None, **found}  # older runs lack these
         for name, (expected, fits) in _RUN_FIELDS.items():
             if not fits(found.get(name)):
                 raise ValueError(f"run.json needs `{name}`, {expected}, but has {found.get(name)!r}")
+        if found["images"] is None and found["kind"] != "tars":
+            raise ValueError("run.json: `images` is null, although the run is not of tar files")
         known: dict[str, Any] = {name: found[name] for name in _RUN_FIELDS}
         for name in ("paths", "empty_paths"):
             known[name] = tuple(known[name])
@@ -242,6 +303,10 @@ class Run:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_count_or_none(value: object) -> bool:
+    return value is None or _is_count(value)
 
 
 def _is_text(value: object) -> bool:
@@ -263,10 +328,12 @@ def _is_object(value: object) -> bool:
 _RUN_FIELDS = {
     "run_id": ("a string", _is_text),
     "bucket": ("a string", _is_text),
+    "kind": ("one of " + ", ".join(get_args(RunKind)), get_args(RunKind).__contains__),
     "source": ("a string", _is_text),
     "paths": ("a list of strings", _is_texts),
     "empty_paths": ("a list of strings", _is_texts),
-    "images": ("a count", _is_count),
+    "images": ("a count, or null for tar files", _is_count_or_none),
+    "tars": ("a count or null", _is_count_or_none),
     "bytes": ("a count", _is_count),
     "skipped": ("an object of counts", _is_counts),
     "shards": ("a count", _is_count),

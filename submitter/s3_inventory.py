@@ -9,12 +9,13 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from submitter.deadline import Deadline
 from submitter.errors import UsageError
 from submitter.manifest import bare_etag
+from submitter.object_stream import ObjectStream
 from submitter.objects import Objects
 from submitter.selection import S3Object
 
@@ -71,7 +72,7 @@ def _read_manifest(s3: S3Client, uri: str, bucket: str) -> tuple[str, Mapping[st
 
 
 def _rows(s3: S3Client, bucket: str, key: str, columns: int) -> Iterator[list[str]]:
-    body = cast(IO[bytes], s3.get_object(Bucket=bucket, Key=key)["Body"])
+    body = io.BufferedReader(ObjectStream(s3, bucket, key))
     number = 0
     try:
         with gzip.open(body) as unpacked, io.TextIOWrapper(unpacked, encoding="utf-8", newline="") as text:

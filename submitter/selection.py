@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from submitter.manifest import RUNS_PREFIX, Entry, no_picture
+from submitter.manifest import RUNS_PREFIX, Entry, EntryKind, no_picture
 
 DEFAULT_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif")
+
+TAR_SUFFIX = "tar"
 
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes from which S3 reads only after a restore. GLACIER_IR reads at once."""
@@ -31,9 +33,11 @@ class ListingTally:
     """What a stream of objects contained. The counts are complete once the stream has been read."""
 
     images: int = 0
+    """Images or tar files, whichever were looked for."""
     bytes: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
-    """By reason: `hidden`, `AppleDouble`, `suffix`, `folder`, `archived`, `manifests`, `noncurrent`, `not_created`."""
+    """By reason: `hidden`, `AppleDouble`, `suffix`, `folder`, `archived`, `manifests`, `noncurrent`, `not_created`; and
+    of a table of addresses `listed_twice`, `no_address`."""
     class_bytes: Counter[str] = field(default_factory=Counter)
     """Bytes of the images by storage class, because some classes charge for reading."""
     empty_paths: list[str] = field(default_factory=list)
@@ -44,12 +48,18 @@ class ListingTally:
 
 
 def select(
-    found: Iterable[S3Object], suffixes: tuple[str, ...], tally: ListingTally, folders: Sequence[str] = ("",)
+    found: Iterable[S3Object],
+    suffixes: tuple[str, ...],
+    tally: ListingTally,
+    folders: Sequence[str] = ("",),
+    *,
+    kind: EntryKind = "key",
 ) -> Iterator[Entry]:
     """Yield the images among `found` and count all objects into `tally`.
 
     Args:
         suffixes: without their dot.
+        kind: of the entries: `tar` where tar files are looked for in the place of images.
         folders: the key prefixes that somebody named, of which one may itself be hidden.
     """
     endings = tuple(f".{suffix}" for suffix in suffixes)
@@ -61,7 +71,7 @@ def select(
         tally.images += 1
         tally.bytes += each.size or 0
         tally.class_bytes[each.storage_class] += each.size or 0
-        yield Entry(key=each.key, etag=each.etag, size=each.size)
+        yield Entry(key=each.key, etag=each.etag, size=each.size, kind=kind)
 
 
 def _reason_to_skip(found: S3Object, endings: tuple[str, ...], folders: Sequence[str]) -> str | None:

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from submitter.manifest import Entry
+from submitter.manifest import Entry, RunKind
 from submitter.objects import Objects
 from submitter.parallel import parallel_map
 
 MAX_SHARD_BYTES = 8 * 2**30
 """The most bytes of images in a shard with more than one image: seven minutes at a slow 20 MB/s."""
+
+TAR_SHARD_BYTES = 2**30
+"""The same for tar files. With 100 kB an image these are 10,000 images, as many as a shard of images may have."""
+
+SHARD_BYTES: dict[RunKind, int] = {
+    "images": MAX_SHARD_BYTES,
+    "addresses": MAX_SHARD_BYTES,
+    "tars": TAR_SHARD_BYTES,
+}
+
+UNKNOWN_TAR_BYTES = 2**26
+"""Assumed for a tar file that was not there when it was listed, so that sixteen such files make a shard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,18 +37,25 @@ def cut(entries: Iterable[Entry], size: int, max_bytes: int = MAX_SHARD_BYTES) -
     """Yield shards of `size` entries each; the last one may be shorter.
 
     A shard also ends before its images would exceed `max_bytes`, so that a thousand large images do not outlast the
-    job's timeout. A single image above the limit becomes a shard of its own.
+    job's timeout. A single image or tar file above the limit becomes a shard of its own.
     """
     number, lines, held = 0, list[str](), 0
     for entry in entries:
-        grown = held + (entry.size or 0)
+        added = _bytes_of(entry)
+        grown = held + added
         if lines and (len(lines) == size or grown > max_bytes):
             yield _shard(number, lines)
-            number, lines, grown = number + 1, [], entry.size or 0
+            number, lines, grown = number + 1, [], added
         lines.append(entry.to_line())
         held = grown
     if lines:
         yield _shard(number, lines)
+
+
+def _bytes_of(entry: Entry) -> int:
+    if entry.size is None:
+        return UNKNOWN_TAR_BYTES if entry.kind == "tar" else 0
+    return entry.size
 
 
 def _shard(number: int, lines: list[str]) -> Shard:

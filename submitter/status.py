@@ -15,16 +15,19 @@ from submitter.run_results import RunResults
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """A run at one moment. `images` is the sum of the next four fields."""
+    """A run at one moment. `images` is the sum of the next four fields, of those that are known."""
 
     run_uri: str
     images: int
+    """In a run of tar files, those found so far."""
     embedded: int
     skipped: int
     """Images whose vector the table already held."""
     failed: int
-    missing: int
-    """Images of shards that no worker has finished."""
+    missing: int | None
+    """Images of shards that no worker has finished. None if these are tar files: nobody knows before they are read."""
+    tars: int | None
+    """The number of tar files, in a run of these."""
     shards: int
     shards_done: int
     jobs: dict[str, int]
@@ -46,7 +49,14 @@ class Status:
     @property
     def exit_code(self) -> int:
         """1 if there is something to retry."""
-        return int(self.failed > 0 or (self.finished and self.missing > 0))
+        return int(self.failed > 0 or (self.finished and self.missing != 0))
+
+    @property
+    def part_done(self) -> float:
+        """The finished part of the run, from 0 to 1: of its images, or where these are not known, of its shards."""
+        if self.missing is None:
+            return self.shards_done / self.shards
+        return (self.images - self.missing) / self.images if self.images else 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,26 +91,27 @@ def read_status(results: RunResults, services: Services) -> Status:
     results.refresh()
     reports, run = results.reports.values(), results.run
     done = sum(report.images for report in reports)
-    missing = max(0, run.images - done)
+    missing = _missing(results, done)
     finished = len(reports) == run.shards or (states is not None and states.live == 0)
     rate = _rate(results, record)
     failed = sum(report.failed for report in reports)
     return Status(
         run_uri=results.location.uri,
-        images=run.images,
+        images=done if run.images is None else run.images,
         embedded=sum(report.embedded for report in reports),
         skipped=sum(report.skipped for report in reports),
         failed=failed,
         missing=missing,
+        tars=run.tars,
         shards=run.shards,
         shards_done=len(reports),
         jobs=states.counts if states else {},
         failures=_by_reason(results),
         job_failures=states.failures if states else {},
         images_per_second=rate,
-        seconds_left=missing / rate if rate and missing and not finished else None,
+        seconds_left=None if finished else _seconds_left(results, record, missing, rate),
         finished=finished,
-        hints=tuple(_hints(results, states, retry=finished and failed + missing > 0)),
+        hints=tuple(_hints(results, states, retry=finished and (failed > 0 or missing != 0))),
     )
 
 
@@ -109,13 +120,34 @@ def _by_reason(results: RunResults) -> dict[str, int]:
     return dict(reasons.most_common())
 
 
+def _missing(results: RunResults, done: int) -> int | None:
+    if results.run.images is None:
+        return 0 if len(results.reports) == results.run.shards else None
+    return max(0, results.run.images - done)
+
+
+def _seconds_left(
+    results: RunResults, record: JobsRecord | None, missing: int | None, rate: float | None
+) -> float | None:
+    if record is None or not rate:
+        return None
+    if missing is not None:
+        return missing / rate if missing else None
+    shards = len(results.reports)  # and the others have about as many bytes
+    return (results.run.shards - shards) * _seconds(results, record) / shards
+
+
+def _seconds(results: RunResults, record: JobsRecord) -> float:
+    """The seconds from the submission to the latest report, at least one."""
+    latest = max(report.written for report in results.reports.values())
+    return max((latest - record.submitted).total_seconds(), 1.0)
+
+
 def _rate(results: RunResults, record: JobsRecord | None) -> float | None:
     if record is None or not results.reports:
         return None
-    latest = max(report.written for report in results.reports.values())
-    seconds = (latest - record.submitted).total_seconds()
     done = sum(report.images for report in results.reports.values())
-    return done / max(seconds, 1.0)
+    return done / _seconds(results, record)
 
 
 def _hints(results: RunResults, states: JobStates | None, *, retry: bool) -> list[str]:

@@ -36,7 +36,7 @@ from submitter.new_run import NewRun
 from submitter.objects import Objects
 from submitter.parallel import parallel_map
 from submitter.preflight import check_region
-from submitter.shards import Shard, cut, put_shards, put_shards_once
+from submitter.shards import Shard, put_shards, put_shards_once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,7 @@ class Submission:
             "jobs": list(self.jobs),
             "shards": self.run.shards,
             "images": self.run.images,
+            **({} if self.run.tars is None else {"tars": self.run.tars}),
             "bytes": self.run.bytes,
             "skipped": dict(self.run.skipped),
             "empty_paths": list(self.run.empty_paths),
@@ -98,7 +99,7 @@ def _write_run(new_run: NewRun, location: RunLocation, targets: Targets, objects
 
 def _write_shards(new_run: NewRun, location: RunLocation, targets: Targets, objects: Objects) -> bytes:
     """Carry out steps 1 and 2, and return the valid commit, which may be another attempt's."""
-    shards = cut(new_run.entries, new_run.shard_size)
+    shards = new_run.shards()
     first = next(shards, None)
     if first is None:
         raise UsageError(nothing_found(new_run))
@@ -117,7 +118,9 @@ def _write_shards(new_run: NewRun, location: RunLocation, targets: Targets, obje
         source=new_run.source,
         paths=new_run.folders,
         empty_paths=tuple(new_run.tally.empty_paths),
-        images=new_run.tally.images,
+        kind=new_run.kind,
+        images=new_run.images,
+        tars=new_run.tars,
         bytes=new_run.tally.bytes,
         skipped=dict(new_run.tally.skipped),
         shards=count,
@@ -145,7 +148,8 @@ def nothing_found(new_run: NewRun) -> str:
     where = ", ".join(repr(folder) if folder else "the whole bucket" for folder in new_run.folders)
     skipped = ", ".join(f"{count:,} by {reason}" for reason, count in sorted(new_run.tally.skipped.items()))
     why = f"objects left out: {skipped}" if skipped else "there is no object"
-    return f"no image was found in {where or new_run.source}: {why}. Nothing was written or submitted"
+    what = {"tars": "tar file", "images": "image", "addresses": "address"}[new_run.kind]
+    return f"no {what} was found in {where or new_run.source}: {why}. Nothing was written or submitted"
 
 
 def _submit_jobs(run: Run, location: RunLocation, objects: Objects, submitter: JobSubmitter) -> list[str]:

@@ -15,7 +15,7 @@ def submission_text(submission: Submission) -> str:
     return _lines(
         {
             "run": submission.location.uri,
-            "images": f"{run.images:,} ({size(run.bytes)}) in {run.shards:,} shard{'s' * (run.shards != 1)}",
+            **_content(run.images, run.tars, f"({size(run.bytes)}) in {run.shards:,} shard{'s' * (run.shards != 1)}"),
             "left out": _counts(run.skipped),
             "nothing in": ", ".join(repr(path) for path in run.empty_paths),
             "jobs": ", ".join(submission.jobs),
@@ -25,30 +25,44 @@ def submission_text(submission: Submission) -> str:
 
 
 def dry_run_text(planned: DryRun) -> str:
-    cost = planned.cost
+    found = f"({size(planned.bytes)}) in {planned.shards:,} shards, {planned.jobs:,} jobs"
     return _lines(
         {
-            "images": f"{planned.images:,} ({size(planned.bytes)}) in {planned.shards:,} shards, {planned.jobs:,} jobs",
+            **_content(planned.images, planned.tars, found),
             "left out": _counts(planned.skipped),
             "nothing in": ", ".join(repr(path) for path in planned.empty_paths),
-            "writes": f"{planned.write_units:,} DynamoDB write units, ${cost.dynamodb_writes:,.2f}",
-            "reads": f"${cost.dynamodb_reads:,.2f} DynamoDB, ${cost.s3_requests:,.2f} S3 requests, "
-            f"${cost.s3_retrieval:,.2f} S3 retrieval",
-            "compute": f"{planned.vcpu_hours:,.1f} vCPU hours, ${cost.compute:,.2f}",
-            "in all": f"about ${cost.total:,.2f}, by {cost.rates_as_of}",
+            **_prices(planned),
             "next": "the same without --dry-run; nothing was written",
         }
     )
 
 
+def _prices(planned: DryRun) -> Mapping[str, str]:
+    cost = planned.cost
+    if cost is None:
+        return {"cost": "unknown, as is the number of images in the tar files"}
+    return {
+        "writes": f"{planned.write_units:,} DynamoDB write units, ${cost.dynamodb_writes:,.2f}",
+        "reads": f"${cost.dynamodb_reads:,.2f} DynamoDB, ${cost.s3_requests:,.2f} S3 requests, "
+        f"${cost.s3_retrieval:,.2f} S3 retrieval",
+        "compute": f"{planned.vcpu_hours:,.1f} vCPU hours, ${cost.compute:,.2f}",
+        "in all": f"about ${cost.total:,.2f}, by {cost.rates_as_of}",
+    }
+
+
+def _content(images: int | None, tars: int | None, where: str) -> Mapping[str, str]:
+    return {"tar files": f"{tars:,} {where}"} if images is None else {"images": f"{images:,} {where}"}
+
+
 def status_text(status: Status) -> str:
     left = status.seconds_left
+    missing = "an unknown number" if status.missing is None else f"{status.missing:,}"
     return _lines(
         {
             "run": status.run_uri,
             "progress": bar(status),
             "images": f"{status.embedded:,} embedded, {status.skipped:,} skipped (already in the table), "
-            f"{status.failed:,} failed, {status.missing:,} missing",
+            f"{status.failed:,} failed, {missing} missing",
             "shards": f"{status.shards_done:,} of {status.shards:,} done",
             "jobs": _counts(status.jobs),
             "left": duration(left) if left is not None else "",

@@ -7,13 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from submitter.errors import TransientError, UsageError
-from submitter.manifest import Entry
+from submitter.expected import Expected, expected_images, unread_tars
 from submitter.parallel import parallel_map
-from submitter.retry import read_shard
+from submitter.request import IMAGE_IDS
 from submitter.run_results import RunResults
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _KEYS_AT_ONCE = 100
 _ATTEMPTS = 10
-IMAGE_IDS = ("key", "uri")
+_LONGEST_KEY = 2048
+"""Bytes of a key that DynamoDB allows. No image with a longer id can be stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,8 @@ class Difference:
     """A disagreement between the manifest and the table."""
 
     kind: str
-    """`absent`, `failed` (absent, and a worker reported why) or `changed` (made from another version)."""
+    """`absent`, `failed` (absent, and a worker reported why), `changed` (made from another version) or `unread` (a tar
+    file that no worker has finished)."""
     image_id: str
     detail: str
 
@@ -62,64 +64,64 @@ class Verification:
 
     def differences(self, verdict: Verdict) -> Iterator[Difference]:
         """Yield the differences in the order of the manifest, and count them and the images into `verdict`."""
-        failures = {
-            failure.image_id: failure.reason for of_shard in self.results.failures.values() for failure in of_shard
-        }
-        for entries, items in parallel_map(self._look_up, self._batches()):
-            verdict.images += len(entries)
+        for each in chain(self._compared(verdict), self._unread()):
+            verdict.differences[each.kind] += 1
+            yield each
+
+    def _compared(self, verdict: Verdict) -> Iterator[Difference]:
+        for images, items in parallel_map(self._look_up, self._batches()):
+            verdict.images += len(images)
             verdict.fingerprints.update(item["Fingerprint"] for item in items.values() if item["Fingerprint"])
-            for entry in entries:
-                image_id = self._id(entry)
-                difference = _compare(entry, image_id, items.get(image_id), failures.get(image_id))
-                if difference:
-                    verdict.differences[difference.kind] += 1
+            for image in images:
+                if difference := _compare(image, items.get(image.image_id)):
                     yield difference
 
-    def _id(self, entry: Entry) -> str:
-        return entry.key if self.image_id == "key" else f"s3://{self.results.run.bucket}/{entry.key}"
+    def _unread(self) -> Iterator[Difference]:
+        for key in unread_tars(self.results):
+            yield Difference(kind="unread", image_id=key, detail="no worker has finished the shard of this tar file")
 
-    def _batches(self) -> Iterator[list[Entry]]:
-        entries = (
-            entry
-            for shard in parallel_map(lambda number: read_shard(self.results, number), range(self.results.run.shards))
-            for entry in shard
-        )
-        while batch := list(islice(entries, _KEYS_AT_ONCE)):
+    def _batches(self) -> Iterator[list[Expected]]:
+        images = expected_images(self.results, self.image_id)
+        while batch := list(islice(images, _KEYS_AT_ONCE)):
             yield batch
 
-    def _look_up(self, entries: list[Entry]) -> tuple[list[Entry], dict[str, dict[str, str]]]:
-        """Return the stored items of some entries by image id; keys that DynamoDB left unprocessed are asked again."""
+    def _look_up(self, images: list[Expected]) -> tuple[list[Expected], dict[str, dict[str, str]]]:
+        """Return the stored items of some images by image id; keys that DynamoDB left unprocessed are asked again."""
         table = self.results.run.table
-        keys: Sequence[Mapping[str, Any]] = [{"ImageId": {"S": image_id}} for image_id in map(self._id, entries)]
+        ids = dict.fromkeys(each.image_id for each in images if len(each.image_id.encode()) <= _LONGEST_KEY)
+        keys: Sequence[Mapping[str, Any]] = [{"ImageId": {"S": image_id}} for image_id in ids]
         items: dict[str, dict[str, str]] = {}
+        if not keys:
+            return images, items
         for attempt in range(_ATTEMPTS):
             request: KeysAndAttributesTypeDef = {
                 "Keys": keys,
                 "ConsistentRead": True,
-                "ProjectionExpression": "#i, #e, #f",
-                "ExpressionAttributeNames": {"#i": "ImageId", "#e": "ETag", "#f": "Fingerprint"},
+                "ProjectionExpression": "#i, #e, #f, #m",
+                "ExpressionAttributeNames": {"#i": "ImageId", "#e": "ETag", "#f": "Fingerprint", "#m": "Modified"},
             }
             answer = self.dynamodb.batch_get_item(RequestItems={table: request})
             for item in answer["Responses"].get(table, []):
                 items[item["ImageId"]["S"]] = {
-                    name: item.get(name, {}).get("S", "") for name in ("ETag", "Fingerprint")
+                    name: item.get(name, {}).get("S", "") for name in ("ETag", "Fingerprint", "Modified")
                 }
             left = answer["UnprocessedKeys"].get(table)
             if not left:
-                return entries, items
+                return images, items
             keys = left["Keys"]
             self.sleep(min(0.1 * 2**attempt, 5) * random.uniform(0.5, 1))
         raise TransientError(f"the table {table} keeps throttling reads; try again later")
 
 
-def _compare(entry: Entry, image_id: str, item: dict[str, str] | None, failure: str | None) -> Difference | None:
-    if item is None and failure:
-        return Difference(kind="failed", image_id=image_id, detail=failure)
+def _compare(image: Expected, item: dict[str, str] | None) -> Difference | None:
+    if image.failure and (item is None or image.is_certain):
+        return Difference(kind="failed", image_id=image.image_id, detail=image.failure)
     if item is None:
-        return Difference(kind="absent", image_id=image_id, detail="in the manifest, but not in the table")
-    if entry.etag and item["ETag"] and entry.etag != item["ETag"]:
-        detail = f"the manifest has ETag {entry.etag}, the table {item['ETag']}"
-        return Difference(kind="changed", image_id=image_id, detail=detail)
+        return Difference(kind="absent", image_id=image.image_id, detail="in the manifest, but not in the table")
+    for name, wanted in (("ETag", image.etag), ("Modified", image.place)):
+        if wanted and item[name] and wanted != item[name]:
+            detail = f"the manifest has {name} {wanted}, the table {item[name]}"
+            return Difference(kind="changed", image_id=image.image_id, detail=detail)
     return None
 
 

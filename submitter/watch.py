@@ -46,10 +46,13 @@ def show(status: Status, stream: TextIO) -> None:
 
 
 def bar(status: Status) -> str:
-    done = status.images - status.missing
-    part = done / status.images if status.images else 1.0
+    done = status.images - (status.missing or 0)
+    part = status.part_done
     drawn = "#" * int(part * _BAR)
-    parts = [f"[{drawn:.<{_BAR}}] {part:4.0%} {done:,} of {status.images:,} images"]
+    known = f"{done:,} of {status.images:,} images"
+    if status.missing is None:
+        known = f"{status.shards_done:,} of {status.shards:,} shards, {done:,} images"
+    parts = [f"[{drawn:.<{_BAR}}] {part:4.0%} {known}"]
     if status.failed:
         parts.append(f"{status.failed:,} failed")
     if status.images_per_second:

@@ -216,10 +216,10 @@ class Session:
             self.progress(ledger, self.pipeline.source.total)
 
     def _explain_nothing(self, source: Source) -> None:
-        """Raise the error for a run that found no image, unless it was asked to stop."""
+        """Raise the error for a run that found no image, unless it was asked to stop, or tar files may have none."""
         if self.stop.error is not None:
             raise self.stop.error
-        if self.stop.requested:
+        if self.stop.requested or (self.part and self.part.members):
             return
         ignored = ", ".join(f"{count} {kind}" for kind, count in sorted(source.ignored.items()))
         raise ConfigurationError(

@@ -1,16 +1,9 @@
-"""Many names in one: `{000..999}` and `{a,b}`, as shells and WebDataset write them."""
+"""Many names in one, as the submitter reads them too: `{000..999}` and `{a,b}`."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from itertools import islice
-
 from embedder.errors import ConfigurationError
-
-MOST_NAMES = 100_000
-
-BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
+from submitter.manifest import BRACES, expand_braces
 
 
 def expand(pattern: str) -> list[str]:
@@ -19,10 +12,10 @@ def expand(pattern: str) -> list[str]:
     Raises:
         ConfigurationError: they are too many, as after a typing error.
     """
-    found = list(islice(_expand(pattern), MOST_NAMES + 1))
-    if len(found) > MOST_NAMES:
-        raise ConfigurationError(f"{pattern} stands for more than {MOST_NAMES:,} names; use several patterns")
-    return list(dict.fromkeys(found))
+    try:
+        return expand_braces(pattern)
+    except ValueError as error:
+        raise ConfigurationError(f"{error}") from None
 
 
 def fixed_folder(pattern: str) -> str:
@@ -30,23 +23,3 @@ def fixed_folder(pattern: str) -> str:
     found = BRACES.search(pattern)
     fixed = pattern[: found.start()] if found else pattern
     return fixed[: fixed.rfind("/") + 1]
-
-
-def _expand(pattern: str) -> Iterator[str]:
-    found = BRACES.search(pattern)
-    if found is None:
-        yield pattern
-        return
-    for part in _parts(found):
-        for rest in _expand(pattern[found.end() :]):
-            yield pattern[: found.start()] + part + rest
-
-
-def _parts(found: re.Match[str]) -> Iterator[str]:
-    first, last, listed = found.groups()
-    if listed is not None:
-        yield from listed.split(",")
-        return
-    width = len(first) if first.startswith("0") else 0
-    step = 1 if int(first) <= int(last) else -1
-    yield from (f"{number:0{width}}" for number in range(int(first), int(last) + step, step))

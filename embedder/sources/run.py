@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import threading
 from typing import Any
 
 from embedder.errors import ConfigurationError
-from embedder.sources import S3_SCHEME, Selection
+from embedder.records import Failure, Reference
+from embedder.sources import S3_SCHEME, Selection, Source
 from embedder.sources.reader import S3Reader, split_uri
-from embedder.sources.shard import ShardSource, refuse_stems, s3_shard
+from embedder.sources.shard import refuse_stems, s3_shard
 from submitter.manifest import Run, RunLocation
+
+
+class MemberList:
+    """The images that were found in the tar files of a shard, one JSON object a line.
+
+    Nothing else says what a tar file held. It is kept compressed, at about 12 bytes an image.
+    """
+
+    def __init__(self) -> None:
+        self.packed = io.BytesIO()
+        self.lines = gzip.GzipFile(fileobj=self.packed, mode="wb", mtime=0)
+
+    def add(self, item: Reference | Failure) -> None:
+        """Note an image, with its place; or what could not be listed, with the reason."""
+        found = {"failed": f"{item.stage}: {item.error}"} if isinstance(item, Failure) else {"place": item.modified}
+        self.lines.write(json.dumps({"image_id": item.image_id, **found}).encode() + b"\n")
+
+    def close(self) -> bytes:
+        """Return the list, complete and compressed."""
+        self.lines.close()
+        return self.packed.getvalue()
 
 
 class RunShard:
@@ -25,19 +49,22 @@ class RunShard:
         self.location = location
         self.run = run
         self.number = number
+        self.members = MemberList() if run.kind == "tars" else None
+        """None unless the shard lists tar files."""
         if number >= run.shards:
             raise ConfigurationError(
                 f"{location.uri} has {run.shards} shards, numbered from 0, but this worker's is number {number}; check "
                 "AWS_BATCH_JOB_ARRAY_INDEX and EMBEDDER_SHARD_OFFSET"
             )
 
-    def source(self, selection: Selection) -> ShardSource:
+    def source(self, selection: Selection) -> Source:
         """Return the source of this shard's images.
 
         Raises:
             ConfigurationError: the selection is not possible for a shard, or the shard cannot be read.
         """
-        return s3_shard(self.reader, self.location.bucket, self.location.shard_key(self.number), selection)
+        key = self.location.shard_key(self.number)
+        return s3_shard(self.reader, self.location.bucket, key, selection, self.members.add if self.members else None)
 
     def finished(self, selection: Selection) -> dict[str, Any] | None:
         """Return the report of an earlier attempt that finished this shard; None without one or if it is damaged.
@@ -59,11 +86,13 @@ class RunShard:
         return (data or b"").decode(errors="replace")
 
     def publish(self, report: dict[str, Any], failures: str) -> None:
-        """Write the failures first and the report last, because the report means that the shard is done.
+        """Write the report last, because it means that the shard is done.
 
         Args:
             failures: one line of JSON for each failure.
         """
+        if self.members:
+            self.reader.put(self.location.bucket, self.location.members_key(self.number), self.members.close())
         self.reader.put(self.location.bucket, self.location.failures_key(self.number), failures.encode())
         self.reader.put(self.location.bucket, self.location.report_key(self.number), json.dumps(report).encode())
 

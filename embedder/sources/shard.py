@@ -10,15 +10,17 @@ from pathlib import Path
 
 from embedder.errors import ConfigurationError
 from embedder.records import Failure, Reference, Sample
-from embedder.sources import S3_SCHEME, Readers, Selection
+from embedder.sources import S3_SCHEME, Readers, Selection, Source
 from embedder.sources.folder import file_uri
 from embedder.sources.naming import image_id
 from embedder.sources.reader import S3Reader, split_uri
+from embedder.sources.tar import Listed, ObjectTarReader, Tar, TarSource
+from embedder.sources.web import web_readers
 from embedder.system.doors import scheme_of
 from submitter.manifest import Entry, parse_entries
 
-Locate = Callable[[str], tuple[str, str]]
-"""Turns an entry's key into the image's key and URI."""
+Locate = Callable[[Entry], tuple[str, str]]
+"""Turns an entry into the image's key and URI, or raises ValueError if nothing reads such addresses."""
 
 
 class ShardSource:
@@ -27,7 +29,6 @@ class ShardSource:
     Suffixes do not matter, because somebody chose these images. An image that is listed twice counts once.
 
     Args:
-        locate: turns an entry's key into the image's key and URI.
         readers: read the images. The source closes them.
     """
 
@@ -40,7 +41,7 @@ class ShardSource:
         self.ignored: Counter[str] = Counter()
         self.total: int | None = len(entries)
         self.places = readers
-        by_scheme = {scheme_of(uri): uri for _, uri in (locate(entry.key) for entry in entries)}
+        by_scheme = {scheme_of(uri): uri for _, uri in filter(None, map(self._place, entries))}
         opened = [readers.of(uri) for uri in by_scheme.values()]
         self.remote = any(each.remote for each in opened)
         self.readers = max((each.readers for each in opened), default=1)
@@ -48,7 +49,12 @@ class ShardSource:
     def references(self) -> Iterator[Reference | Failure]:
         seen: dict[str, str] = {}
         for entry in self.entries:
-            key, uri = self.locate(entry.key)
+            place = self._place(entry)
+            if place is None:
+                message = "expected s3://BUCKET/KEY, https://HOST/PATH or http://HOST/PATH"
+                yield Failure(image_id=entry.key, stage="list", error="BadAddress", message=message)
+                continue
+            key, uri = place
             identity = image_id(self.selection.image_id, key=key, uri=uri)
             if identity not in seen:
                 seen[identity] = uri
@@ -60,6 +66,12 @@ class ShardSource:
             else:
                 message = f"{seen[identity]} and {uri} have the same id; use --image-id uri"
                 yield Failure(image_id=identity, stage="check", error="Collision", message=message)
+
+    def _place(self, entry: Entry) -> tuple[str, str] | None:
+        try:
+            return self.locate(entry)
+        except ValueError:
+            return None
 
     def read(self, reference: Reference) -> Sample:
         return self.places.read(reference)
@@ -88,28 +100,69 @@ def open_local_shard(name: str, selection: Selection, stopping: threading.Event)
     except OSError as error:
         raise ConfigurationError(f"the shard {path} cannot be read: {error.strerror}") from None
 
-    def locate(key: str) -> tuple[str, str]:
+    def locate(entry: Entry) -> tuple[str, str]:
+        key = entry.key
+        if entry.kind == "uri":
+            return entry.located("")
         if key.startswith(S3_SCHEME):
             return key.removeprefix(S3_SCHEME).partition("/")[2], key
         return key, file_uri(Path(os.path.join(path.parent, key)))
 
-    return ShardSource(name, _entries(name, data), locate, selection, Readers(stopping))
+    entries = _entries(name, data)
+    if any(entry.kind == "tar" for entry in entries):
+        raise ConfigurationError(f"{name} lists tar files, which only a shard in S3 can: name the tar files themselves")
+    web = web_readers(selection, stopping)
+    return ShardSource(name, entries, locate, selection, Readers(stopping, web))
 
 
-def open_s3_shard(name: str, selection: Selection, stopping: threading.Event) -> ShardSource:
-    """Open a shard file in S3, which lists keys of its own bucket; see `Opener`."""
+def open_s3_shard(name: str, selection: Selection, stopping: threading.Event) -> Source:
+    """Open a shard file in S3, which lists keys of its own bucket, or addresses; see `Opener`."""
     bucket, key = split_uri(name)
     return s3_shard(S3Reader(stopping), bucket, key, selection)
 
 
-def s3_shard(reader: S3Reader, bucket: str, key: str, selection: Selection) -> ShardSource:
-    """Open a shard file in S3 with an existing reader."""
+def s3_shard(
+    reader: S3Reader,
+    bucket: str,
+    key: str,
+    selection: Selection,
+    listed: Listed | None = None,
+) -> Source:
+    """Open a shard file in S3 with an existing reader.
+
+    Args:
+        listed: for the images of tar files, where the shard lists these.
+    """
     name = f"s3://{bucket}/{key}"
     data = reader.find(bucket, key)
     if data is None:
         raise ConfigurationError(f"there is no shard {name}")
-    readers = Readers(reader.patience.stopping, {"s3": reader})
-    return ShardSource(name, _entries(name, data), lambda each: (each, f"s3://{bucket}/{each}"), selection, readers)
+    entries = _entries(name, data)
+    stopping = reader.patience.stopping
+    if any(entry.kind == "tar" for entry in entries):
+        return _tars(name, entries, bucket, selection, ObjectTarReader(stopping, reader), listed)
+    web = web_readers(selection, stopping)
+    readers = Readers(stopping, {"s3": reader, **web})
+    return ShardSource(name, entries, lambda entry: entry.located(bucket), selection, readers)
+
+
+def _tars(
+    name: str,
+    entries: list[Entry],
+    bucket: str,
+    selection: Selection,
+    reader: ObjectTarReader,
+    listed: Listed | None,
+) -> TarSource:
+    refuse_stems(name, selection)
+    if not all(entry.kind == "tar" for entry in entries):
+        raise ConfigurationError(f"{name} is not a shard: it lists both tar files and images")
+    tars = [
+        Tar(key=key, uri=uri, only=None if entry.only is None else frozenset(entry.only))
+        for entry in entries
+        for key, uri in [entry.located(bucket)]
+    ]
+    return TarSource(name, tars, selection, reader, listed)
 
 
 def _entries(name: str, data: bytes) -> list[Entry]:

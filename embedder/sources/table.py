@@ -15,18 +15,16 @@ from urllib.parse import unquote
 
 from embedder.errors import ConfigurationError, ImageError
 from embedder.records import Failure, Reference, Sample
-from embedder.sources import READERS, S3_SCHEME, Reader, Readers, Selection
+from embedder.sources import READERS, S3_SCHEME, Readers, Selection
 from embedder.sources.folder import FILE_SCHEME, file_uri, readable_name
 from embedder.sources.naming import Seen, image_id
 from embedder.sources.ranges import FileRanges, ObjectRanges, Ranges, RangesFile
 from embedder.sources.reader import S3Reader, reader_threads, split_uri
 from embedder.sources.shard import refuse_stems
-from embedder.sources.web import WebReader
+from embedder.sources.web import web_readers
 from embedder.system.cores import usable_cores
 from embedder.system.doors import scheme_of
-
-COLUMNS = ("uri", "url", "path", "key", "image", "image_url", "image_path", "file", "filename", "file_name")
-"""What a column of addresses may be called, in any case; the first of these that a table has is taken."""
+from submitter.manifest import ADDRESS_COLUMNS, address_key
 
 ROWS = 1024
 """Rows of a Parquet file that are read at once."""
@@ -105,15 +103,10 @@ class TableSource:
         if scheme_of(address) and readable != address:
             raise ValueError("the address is not UTF-8")
         match scheme_of(address):
-            case "s3":
-                bucket, _, key = address.removeprefix(S3_SCHEME).partition("/")
-                if not bucket or not key:
-                    raise ValueError("expected s3://BUCKET/KEY")
-                return key, address
+            case "s3" | "http" | "https":
+                return address_key(address), address
             case "file":
                 return unquote(address.removeprefix(FILE_SCHEME)).lstrip("/"), address
-            case "http" | "https":
-                return address.partition("://")[2], address
             case "":
                 if "\0" in address:
                     raise ValueError("a path has no NUL")
@@ -134,7 +127,12 @@ class TableSource:
 
 def open_local_table(name: str, selection: Selection, stopping: threading.Event) -> TableSource:
     """Open a table on a disk; see `Opener`."""
-    return _table(name, file_uri(Path(name)), selection, Readers(stopping, _web(selection, stopping)))
+    return _table(
+        name,
+        file_uri(Path(name)),
+        selection,
+        Readers(stopping, web_readers(selection, stopping)),
+    )
 
 
 def open_s3_table(name: str, selection: Selection, stopping: threading.Event) -> TableSource:
@@ -142,7 +140,12 @@ def open_s3_table(name: str, selection: Selection, stopping: threading.Event) ->
     reader = S3Reader(stopping)
     if not reader.exists(*split_uri(name), at_start=True):
         raise ConfigurationError(f"there is no table {name}")
-    return _table(name, name, selection, Readers(stopping, {"s3": reader, **_web(selection, stopping)}))
+    return _table(
+        name,
+        name,
+        selection,
+        Readers(stopping, {"s3": reader, **web_readers(selection, stopping)}),
+    )
 
 
 def _table(name: str, uri: str, selection: Selection, readers: Readers) -> TableSource:
@@ -159,11 +162,6 @@ def _table(name: str, uri: str, selection: Selection, readers: Readers) -> Table
         readers.close()
         raise ConfigurationError(f"{name} is not a table that can be read: {error.message}") from error
     return table
-
-
-def _web(selection: Selection, stopping: threading.Event) -> dict[str, Reader]:
-    """Return the reader of both kinds of web addresses, by their schemes."""
-    return dict.fromkeys(("http", "https"), WebReader(stopping, allow_private=selection.allow_private))
 
 
 def _text_column(name: str, file: Ranges, delimiter: str) -> Iterator[str]:
@@ -206,10 +204,10 @@ def _column(name: str, header: Sequence[str]) -> int:
         ConfigurationError: none has such a name.
     """
     lowered = [each.strip().lower() for each in header]
-    for each in COLUMNS:
+    for each in ADDRESS_COLUMNS:
         if each in lowered:
             return lowered.index(each)
     raise ConfigurationError(
         f"{name} has no column of addresses: it has {', '.join(header) or 'no header'}, and expected is one of "
-        + ", ".join(COLUMNS)
+        + ", ".join(ADDRESS_COLUMNS)
     )

@@ -12,10 +12,10 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeAlias
 from urllib.parse import quote, unquote_to_bytes
 
 from embedder.errors import ConfigurationError, ImageError
@@ -171,9 +171,9 @@ class ObjectTarReader(TarReader):
 
     remote = True
 
-    def __init__(self, stopping: threading.Event) -> None:
+    def __init__(self, stopping: threading.Event, reader: S3Reader | None = None) -> None:
         super().__init__()
-        self.reader = S3Reader(stopping)
+        self.reader = reader or S3Reader(stopping)
         self.readers = self.reader.readers
 
     def open(self, tar: str) -> ObjectRanges:
@@ -191,20 +191,40 @@ class ObjectTarReader(TarReader):
         self.reader.close()
 
 
+Listed: TypeAlias = Callable[[Reference | Failure], None]
+"""Is called with every image that a source lists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tar:
+    """A tar file of images."""
+
+    key: str
+    """What the ids of its images begin with."""
+    uri: str
+    only: frozenset[str] | None = None
+    """The ids of the images that are wanted; None for all."""
+
+
 class TarSource:
     """The images in tar files, file by file, in the order in which they lie there; see `Source`.
 
-    An image's key is the file's path below the folder that all files have in common, and the member's name below that:
-    `000.tar/0001.jpg`.
+    An image's key is the file's key and the member's name below that: `000.tar/0001.jpg`.
 
-    Args:
-        tars: the key and the address of each file.
     """
 
     LINK: ClassVar[str] = "link within a tar file"
 
-    def __init__(self, name: str, tars: list[tuple[str, str]], selection: Selection, reader: TarReader) -> None:
+    def __init__(
+        self,
+        name: str,
+        tars: list[Tar],
+        selection: Selection,
+        reader: TarReader,
+        listed: Listed | None = None,
+    ) -> None:
         self.name = name
+        self.listed = listed or (lambda _: None)
         self.tars = tars
         self.selection = selection
         self.reader = reader
@@ -218,28 +238,41 @@ class TarSource:
         return unique_stems(found) if self.selection.image_id == "stem" else found
 
     def _list(self) -> Iterator[Reference | Failure]:
-        for key, tar in self.tars:
+        for tar in self.tars:
             self.reader.ahead.clear()
-            try:
-                with Seen() as seen, self.reader.open(tar) as file:
-                    for member in tar_members(file):
-                        if item := self._item(key, tar, file, member, seen):
-                            yield item
-            except ImageError as error:
-                yield Failure(
-                    image_id=key, stage="list", error=error.error, message=error.message, transient=error.transient
-                )
+            for item in self._members(tar):
+                self.listed(item)
+                yield item
 
-    def _item(self, key: str, tar: str, file: Ranges, member: Member, seen: Seen) -> Reference | Failure | None:
+    def _members(self, tar: Tar) -> Iterator[Reference | Failure]:
+        absent = set(tar.only or ())
+        try:
+            with Seen() as seen, self.reader.open(tar.uri) as file:
+                for member in tar_members(file):
+                    if item := self._item(tar, file, member, seen):
+                        absent.discard(item.image_id)
+                        yield item
+        except ImageError as error:
+            yield Failure(
+                image_id=tar.key, stage="list", error=error.error, message=error.message, transient=error.transient
+            )
+            return
+        for identity in sorted(absent):
+            message = f"there is no such image in {tar.uri} any more"
+            yield Failure(image_id=identity, stage="list", error="NotFound", message=message)
+
+    def _item(self, tar: Tar, file: Ranges, member: Member, seen: Seen) -> Reference | Failure | None:
         name = readable_name(member.name).removeprefix("./")
+        uri = member_uri(tar.uri, member.name)
+        identity = image_id(self.selection.image_id, key=f"{tar.key}/{name}", uri=uri)
+        if tar.only is not None and identity not in tar.only:
+            return None
         if reason := self.selection.reason_to_ignore(name) or (self.LINK if member.link else None):
             self.ignored[reason] += 1
             return None
-        uri = member_uri(tar, member.name)
-        identity = image_id(self.selection.image_id, key=f"{key}/{name}", uri=uri)
         place = Place(stamp=file.stamp, offset=member.offset, size=member.size)
         if seen.before(identity, str(place)) != "nothing":
-            message = f"{tar} holds several files of this name; the first one counts"
+            message = f"{tar.uri} holds several files of this name; the first one counts"
             return Failure(image_id=identity, stage="list", error="Collision", message=message)
         if member.sparse:
             message = "the file is stored with holes; pack it again without --sparse"
@@ -261,7 +294,7 @@ def open_local_tars(name: str, selection: Selection, stopping: threading.Event) 
     """Open tar files on a disk, by a path in which braces may stand; see `Opener`."""
     names = [name] if Path(name).exists() else expand(name)
     folder = "" if len(names) == 1 else fixed_folder(name)
-    tars = [(_key(each, folder), file_uri(Path(each))) for each in names]
+    tars = [Tar(key=_key(each, folder), uri=file_uri(Path(each))) for each in names]
     return TarSource(name, tars, selection, FileTarReader(stopping))
 
 
@@ -272,7 +305,8 @@ def open_s3_tars(name: str, selection: Selection, stopping: threading.Event) -> 
     if len(names) == 1 and not reader.reader.exists(*split_uri(name), at_start=True):
         raise ConfigurationError(f"there is no tar file {name}")
     folder = "" if len(names) == 1 else fixed_folder(name)
-    return TarSource(name, [(_key(each, folder), each) for each in names], selection, reader)
+    tars = [Tar(key=_key(each, folder), uri=each) for each in names]
+    return TarSource(name, tars, selection, reader)
 
 
 def _key(name: str, folder: str) -> str:

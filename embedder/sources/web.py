@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NameResolutionError
 
 from embedder.errors import ImageError, TransientError
 from embedder.records import Reference, Sample
+from embedder.sources import Reader, Selection
 from embedder.system import aws
 
 READERS = 16
@@ -181,6 +182,11 @@ class WebReader:
 
     def close(self) -> None:
         self.pool.clear()
+
+
+def web_readers(selection: Selection, stopping: threading.Event) -> dict[str, Reader]:
+    """Return the reader of both kinds of web addresses, by their schemes."""
+    return dict.fromkeys(("http", "https"), WebReader(stopping, allow_private=selection.allow_private))
 
 
 def _judge(status: int) -> None:

@@ -17,7 +17,7 @@ from moto.batch.models import batch_backends
 
 from scripts.simulation.attempts import Attempt, Child
 from scripts.simulation.cloud import ROOT, Cloud
-from scripts.simulation.gateway import Call, CallerGoneError
+from scripts.simulation.gateway import CREDENTIALS_PATH, Call, CallerGoneError
 from scripts.simulation.logbook import last_words
 from scripts.simulation.retry_rules import Ending, decide
 
@@ -176,9 +176,12 @@ class Scheduler:
         if child.index is not None:
             batch["AWS_BATCH_JOB_ARRAY_INDEX"] = str(child.index)
         role = self.cloud.environment(attempt.caller)
-        del role["AWS_DEFAULT_REGION"]  # Batch does not set it: the definition has to
+        for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            del role[name]  # Batch sets none: the definition names the region, and ECS's agent hands out credentials
         return {
             **role,
+            # Batch gives a path below 169.254.170.2, which belongs to ECS's agent.
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self.cloud.endpoint}{CREDENTIALS_PATH}{attempt.caller}",
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // AT_ONCE)),  # as many as its vCPUs
             **{each["name"]: each["value"] for each in given},

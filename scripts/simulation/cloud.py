@@ -160,9 +160,10 @@ def open_cloud(folder: Path, *, dynamodb: str | None = None, name: str = "simula
     """
     with ExitStack() as stack:
         address = (dynamodb or stack.enter_context(_dynamodb_local(folder))).removeprefix("http://")
-        gateway = Gateway(dynamodb=address)
+        credentials = Credentials()
+        gateway = Gateway(dynamodb=address, credentials=credentials)
         endpoint = stack.enter_context(gateway.serving())
-        yield Cloud(endpoint=endpoint, gateway=gateway, name=name)
+        yield Cloud(endpoint=endpoint, gateway=gateway, name=name, credentials=credentials)
 
 
 @contextmanager

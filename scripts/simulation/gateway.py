@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -16,8 +17,12 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
+from tests.parts.aws import Credentials
+
 _FORWARDED = re.compile(r"connection|content-length|transfer-encoding|date|server", re.IGNORECASE)
 """Headers of an answer that are not forwarded, because the next hop writes its own."""
+CREDENTIALS_PATH = "/credentials/"
+"""Followed by the name of the caller: where a container gets the credentials of its role, as from ECS's agent."""
 _BATCH = {"submitjob": "SubmitJob", "describejobs": "DescribeJobs", "listjobs": "ListJobs"}
 
 
@@ -47,6 +52,8 @@ class Gateway:
 
     dynamodb: str
     """The address of DynamoDB Local, such as `127.0.0.1:8000`."""
+    credentials: Credentials
+    """Those that containers are given."""
     calls: list[Call] = field(default_factory=list)
     intercept: Intercept | None = None
     allows: Callable[[Call], bool] | None = None
@@ -55,6 +62,10 @@ class Gateway:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         request = Request(environ, populate_request=False)
+        if request.path.startswith(CREDENTIALS_PATH):
+            caller = request.path.removeprefix(CREDENTIALS_PATH)
+            self.calls.append(Call(caller=caller, service="ecs", operation="GetCredentials"))
+            return _role(self.credentials)(environ, start_response)
         call = _call(request)
         self.calls.append(call)
 
@@ -116,6 +127,17 @@ def _call(request: Request) -> Call:
         key = request.path.lstrip("/").partition("/")[2]
         operation = _s3_operation(request, key)
     return Call(caller=caller[1] if caller else "", service=service, operation=operation, key=key)
+
+
+def _role(credentials: Credentials) -> Response:
+    """Return the credentials of a role, which are temporary, as ECS's agent does."""
+    found = {
+        "AccessKeyId": credentials.access_key,
+        "SecretAccessKey": credentials.secret_key,
+        "Token": "of-this-session",
+        "Expiration": f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
+    }
+    return Response(json.dumps(found), content_type="application/json")
 
 
 def _denied(call: Call) -> Response:

@@ -152,6 +152,14 @@ def others_needed_one_attempt(told: Told, _cli: Cli) -> None:
 
 
 @part
+def workers_have_the_credentials_of_their_role_from_the_container_and_from_nowhere_else(told: Told, _cli: Cli) -> None:
+    for attempt in attempts(told):
+        assert [call.operation for call in attempt_calls(told, attempt)][:1] == (
+            [] if attempt.ending == NOT_PULLED else ["GetCredentials"]
+        )
+
+
+@part
 def an_image_that_could_not_be_pulled_is_pulled_again(told: Told, _cli: Cli) -> None:
     assert told.chaos.unpulled is not None
     first, second = told.outcome.children[told.chaos.unpulled].attempts

@@ -91,7 +91,11 @@ class FakeAws:
 
     def _getobject(self, request: Any) -> Answer:
         body = self.objects.get(_key(request))
-        return xml_error(404, "NoSuchKey") if body is None else Answer(body)
+        if body is None:
+            return xml_error(404, "NoSuchKey")
+        begin = int((_text(request.headers.get("Range")) or "bytes=0-")[6:-1])
+        headers = {"content-length": str(len(body) - begin), "etag": f'"{hashlib.md5(body).hexdigest()}"'}
+        return Answer(body[begin:], 206 if begin else 200, headers)
 
     def _putobject(self, request: Any) -> Answer:
         key = _key(request)
@@ -157,6 +161,10 @@ _wires: list[Wire] = []
 
 def _key(request: Any) -> str:
     return unquote(urlsplit(request.url).path).removeprefix(f"/{BUCKET}/")
+
+
+def _text(header: str | bytes | None) -> str | None:
+    return header.decode() if isinstance(header, bytes) else header
 
 
 def _json(value: object) -> Answer:

@@ -17,13 +17,13 @@ def run_of(shards: int, run_id: str = "r", **changes: object) -> Run:
     return Run(**{**fields, "shards": shards, "run_id": run_id, **changes})  # type: ignore[arg-type]
 
 
-def submitter(services: Services) -> JobSubmitter:
+def submitter(services: Services, sleep: Callable[[float], None] = lambda _: None) -> JobSubmitter:
     return JobSubmitter(
         batch=services.batch,
         submitting=services.submitting,
         queue="queue",
         definition="embedder",
-        sleep=lambda _: None,
+        sleep=sleep,
     )
 
 
@@ -49,6 +49,7 @@ def test_arrays_by_their_number_of_shards(
     assert ids == [f"job-{number}" for number in range(1, len(sizes) + 1)]
     made = []
     for job in submitter_fake.jobs:
+        assert (job["jobQueue"], job["jobDefinition"]) == ("queue", "embedder")
         environment = {each["name"]: each["value"] for each in job["containerOverrides"]["environment"]}
         assert environment["EMBEDDER_SOURCE"] == "s3://pictures/manifests/r/"
         assert environment["EMBEDDER_STORE"] == "dynamodb://vectors"
@@ -89,17 +90,78 @@ def _losing(times: int, *, before: bool) -> Callable[[str, Callable[[], Answer]]
 
 @pytest.mark.parametrize("before", [True, False])
 def test_an_answer_that_is_lost_makes_one_job(submitter_fake: FakeAws, before: bool) -> None:
-    run = run_of(3)
-    services = submitter_fake.connect(_losing(1, before=before))
+    run, calls = run_of(3), list[str]()
+    losing = _losing(1, before=before)
+
+    def intercept(operation: str, serve: Callable[[], Answer]) -> Answer:
+        calls.append(operation)
+        return losing(operation, serve)
+
+    services = submitter_fake.connect(intercept)
     assert submitter(services).submit_missing(run, location(run)) == ["job-1"]
     assert len(submitter_fake.jobs) == 1
+    # Looked for before it is submitted, and again before it is submitted once more.
+    assert calls == ["ListJobs", "SubmitJob", "ListJobs", *(["SubmitJob"] if before else [])]
 
 
-def test_it_gives_up_in_the_end(submitter_fake: FakeAws) -> None:
+def busy(status: int, code: str) -> Answer:
+    return Answer(b"{}", status, {"x-amzn-errortype": code})
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (None, ReadTimeoutError),
+        (busy(429, "TooManyRequestsException"), ClientError),
+        (busy(500, "ServerException"), ClientError),
+    ],
+)
+def test_it_waits_longer_each_time_and_gives_up_in_the_end(
+    submitter_fake: FakeAws, answer: Answer | None, error: type[Exception]
+) -> None:
+    calls, waits = list[str](), list[float]()
+
+    def intercept(operation: str, serve: Callable[[], Answer]) -> Answer:
+        calls.append(operation)
+        if operation != "SubmitJob":
+            return serve()
+        if answer is None:
+            raise ReadTimeoutError(endpoint_url="batch")
+        return Answer(answer.body, answer.status, answer.headers)
+
     run = run_of(3)
-    services = submitter_fake.connect(_losing(100, before=True))
-    with pytest.raises(ReadTimeoutError):
-        submitter(services).submit_missing(run, location(run))
+    with pytest.raises(error):
+        submitter(submitter_fake.connect(intercept), waits.append).submit_missing(run, location(run))
+    assert calls.count("SubmitJob") == 5, "and boto3 repeats none by itself"
+    for wait, most in zip(waits, (1, 2, 4, 8), strict=True):
+        assert most / 2 <= wait <= most
+    assert len({wait / most for wait, most in zip(waits, (1, 2, 4, 8), strict=True)}) > 1, "not all at one moment"
+
+
+def test_the_oldest_of_several_jobs_with_one_name_is_the_runs(submitter_fake: FakeAws) -> None:
+    run, services = run_of(1), submitter_fake.connect()
+    for _ in range(3):
+        submitter(services)._submit_once(jobs_of(run)[0], run, location(run))
+    assert submitter(services).submit_missing(run, location(run)) == ["job-1"]
+    assert len(submitter_fake.jobs) == 3
+
+
+def test_another_attempt_is_waited_for_but_not_for_ever(submitter_fake: FakeAws) -> None:
+    run, services, waits = run_of(25_000), submitter_fake.connect(), list[float]()
+
+    def other(seconds: float) -> None:
+        """The other attempt submits a job in each second."""
+        waits.append(seconds)
+        job = jobs_of(run)[len(submitter_fake.jobs)]
+        submitter(services)._submit_once(job, run, location(run))
+
+    submitter(services, other).wait_for_another(run)
+    assert (waits, len(submitter_fake.jobs)) == ([1.0] * 3, 3)
+    submitter(services, waits.append).wait_for_another(run)
+    assert len(waits) == 3, "all jobs are there"
+    submitter_fake.jobs.pop()
+    submitter(services, waits.append).wait_for_another(run)
+    assert waits[3:] == [1.0] * 10
 
 
 def test_a_refusal_is_not_repeated(submitter_fake: FakeAws) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submitter.manifest import Entry, Run, RunLocation, bare_etag, no_picture, parse_entries, shard_number
+from submitter.manifest import Entry, Run, RunLocation, address_key, bare_etag, no_picture, parse_entries, shard_number
 
 RUN = Run(
     run_id="r",
@@ -65,6 +65,9 @@ def test_etags_lose_their_quotes() -> None:
         ('{"key": "a", "etag": 1}', "`etag`"),
         ('{"key": "a", "size": -1}', "`size`"),
         ('{"key": "a", "size": true}', "`size`"),
+        ('{"key": "a", "tar": "b"}', "`key`, a `uri` or a `tar`"),
+        ('{"key": "a", "only": ["a/b"]}', "`only`"),
+        ('{"tar": "a", "only": "a/b"}', "`only`"),
     ],
 )
 def test_a_bad_line_is_named(line: str, complaint: str) -> None:
@@ -124,6 +127,25 @@ def test_a_run_survives_its_json() -> None:
     assert json.loads(RUN.to_json())["schema"] == 1
 
 
+def test_tar_files_and_addresses() -> None:
+    entries = [
+        Entry(key="a\n.tar", etag="e", size=1, kind="tar", only=("a\n.tar/1.jpg", "a\n.tar/\udcff.jpg")),
+        Entry(key="b.tar", etag=None, size=None, kind="tar"),
+        Entry(key="https://h/1.jpg?x", etag=None, size=None, kind="uri"),
+    ]
+    assert list(parse_entries("".join(each.to_line() for each in entries))) == entries
+    assert entries[2].located("b") == ("h/1.jpg?x", "https://h/1.jpg?x")
+    assert entries[1].located("b") == ("b.tar", "s3://b/b.tar")
+    for bad in ("s3://b", "s3:///k", "https://", "ftp://h/a", "a.jpg"):
+        with pytest.raises(ValueError, match="expected s3://BUCKET/KEY"):
+            address_key(bad)
+    run = replace(RUN, kind="tars", images=None, tars=3)
+    assert Run.from_json(run.to_json()) == run
+    assert json.loads(run.to_json())["schema"] == 2, "an older worker would take a tar file for an image"
+    old = {name: value for name, value in json.loads(RUN.to_json()).items() if name not in ("kind", "tars")}
+    assert Run.from_json(json.dumps(old)) == RUN
+
+
 def test_fields_of_the_future_are_passed_over() -> None:
     future = {**json.loads(RUN.to_json()), "novelty": 1}
     assert Run.from_json(json.dumps(future)) == RUN
@@ -132,8 +154,9 @@ def test_fields_of_the_future_are_passed_over() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"schema": 2}, "schema 2.*reads schema 1"),
-        ({"images": "many"}, "`images`, a count, but has 'many'"),
+        ({"schema": 3}, "schema 3.*reads 1 to 2"),
+        ({"images": "many"}, "`images`, a count, or null for tar files, but has 'many'"),
+        ({"images": None}, "`images` is null"),
         ({"paths": "cats"}, "`paths`, a list of strings"),
         ({"skipped": {"suffix": -1}}, "`skipped`, an object of counts"),
         ({"table": None}, "`table`, a string"),

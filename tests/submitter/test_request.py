@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from submitter.errors import UsageError
-from submitter.request import FIELDS, Request, parse_request
+from submitter.request import FIELDS, Request, parse_request, tar_keys
 
 
 def test_the_originals_event() -> None:
@@ -85,11 +85,32 @@ def test_an_inventory_needs_no_paths() -> None:
         ({"Paths": ["a"], "Suffixes": ["."]}, "expected a list"),
         ({"Paths": ["a"], "DryRun": "yes"}, "expected true or false"),
         ({"Paths": ["a"], "Inventory": "b/manifest.json"}, "expected an address"),
+        ({"Paths": ["a", "t/0.tar"]}, r"'t/0\.tar' names tar files and 'a/' a folder: .*--tars"),
+        ({"Paths": ["t/{0..9}.tar"], "Inventory": "s3://b/m.json"}, "with an Inventory, name their folder"),
+        ({"Paths": ["s3://b/0.tar"]}, "is an address"),
+        ({"Addresses": "s3://b/a.csv", "Paths": ["a"]}, "remove Paths"),
+        ({"Addresses": "s3://b/a.csv", "Tars": True}, "remove Paths"),
+        ({"Addresses": "a.csv"}, "expected an address"),
+        ({"Paths": ["a"], "ImageId": "stem"}, "expected key or uri"),
     ],
 )
 def test_a_malformed_event_says_what_was_expected(event: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         parse_request(event)
+
+
+def test_tar_files_by_name_by_pattern_and_in_folders() -> None:
+    named = parse_request({"Paths": ["/t/{0..1}.tar", "u/a.TAR", "u/a.TAR"], "Suffixes": ["png"], "ImageId": "uri"})
+    assert (named.kind, named.folders, named.tar_paths) == ("tars", (), ("t/{0..1}.tar", "u/a.TAR"))
+    assert named.options == {"image_id": "uri", "suffixes": ["png"]}
+    assert tar_keys(named.tar_paths, ()) == ["t/0.tar", "t/1.tar", "u/a.TAR"]
+    both = parse_request({"Paths": ["t", "t/0.tar", "u/0.tar", "x.tar/"], "Tars": True})
+    assert (both.kind, both.folders) == ("tars", ("t/", "x.tar/"))
+    assert tar_keys(both.tar_paths, both.folders) == ["u/0.tar"], "the other one lies in a folder"
+    with pytest.raises(UsageError, match="more than 100,000"):
+        tar_keys(["{0..999999}.tar"], ())
+    assert parse_request({"Addresses": "s3://b/a.csv"}).kind == "addresses"
+    assert parse_request({"Paths": ["a"], "Suffixes": ["png"]}).options == {}, "the submitter has chosen the images"
 
 
 json_values = st.recursive(

@@ -7,7 +7,7 @@ import pytest
 from submitter.errors import UsageError
 from submitter.handler import handler
 from submitter.manifest import Entry, RunLocation
-from submitter.retry import retry_of
+from submitter.retry import MOST_IDS, retry_of
 from submitter.run_results import RunResults, open_run
 from submitter.verify import Verdict, Verification, image_id_of
 from tests.submitter.cloud import Cloud
@@ -69,6 +69,28 @@ def test_failures_without_names_put_the_shard_in_doubt(submitter_cloud: Cloud, r
     location = RunLocation.parse(run)
     submitter_cloud.services.s3.delete_object(Bucket=location.bucket, Key=location.failures_key(0))
     assert [entry.key for entry in left_over(submitter_cloud, run)][:2] == ["images/0.jpg", "images/1.jpg"]
+
+
+def test_what_failed_of_tar_files(submitter_cloud: Cloud) -> None:
+    submitter_cloud.put("t/a.tar", "t/a.tar/b.tar", "t/c.tar", "t/d.tar", "t/.e.tar", "t/f.jpg")
+    result = handler({"Paths": ["t"], "Tars": True, "ShardSize": 10}, LambdaContext())
+    run, bucket = result["run_uri"], submitter_cloud.targets.bucket
+    assert (result["tars"], result["skipped"]) == (4, {"hidden": 1, "suffix": 1})
+
+    def retried(*failed: str) -> list[tuple[str, tuple[str, ...] | None]]:
+        submitter_cloud.report(run, 0, embedded=1, skipped=0, failures=failed)
+        return [(each.key, each.only) for each in left_over(submitter_cloud, run)]
+
+    address = f"tar+s3://{bucket}/t/d.tar#x/1%23.jpg"
+    assert retried("t/c.tar/2.jpg", "t/c.tar/1.jpg", address) == [
+        ("t/c.tar", ("t/c.tar/1.jpg", "t/c.tar/2.jpg")),
+        ("t/d.tar", (address,)),
+    ]
+    assert retried("t/c.tar/2.jpg", "t/c.tar") == [("t/c.tar", None)], "it was cut"
+    assert retried("t/a.tar/b.tar/1.jpg") == [("t/a.tar", None), ("t/a.tar/b.tar", None)], "it may be of both"
+    assert len(retried("nobody's")) == 4
+    many = [f"t/c.tar/{number}.jpg" for number in range(MOST_IDS + 1)]
+    assert retried(*many, "t/d.tar/1.jpg") == [("t/c.tar", None), ("t/d.tar", ("t/d.tar/1.jpg",))]
 
 
 def test_a_done_run_leaves_nothing(submitter_cloud: Cloud, run: str) -> None:

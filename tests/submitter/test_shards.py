@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from submitter.clients import CONCURRENT_REQUESTS
 from submitter.manifest import Entry, parse_entries
 from submitter.parallel import parallel_map
-from submitter.shards import cut
+from submitter.shards import SHARD_BYTES, cut
 
 sizes = st.lists(st.none() | st.integers(min_value=0, max_value=20), max_size=60)
 
@@ -29,6 +30,13 @@ def test_shards_hold_everything_once_in_order(given_sizes: list[int | None], siz
     assert all(
         weight <= cap or len([e for e in shard if e.size]) == 1 for shard, weight in zip(held, weights, strict=True)
     )
+
+
+def test_tar_files_whose_size_is_unknown_do_not_fill_one_shard() -> None:
+    tars = [Entry(key=f"{number}.tar", etag=None, size=None, kind="tar") for number in range(40)]
+    assert [shard.body.count(b"\n") for shard in cut(tars, 1000, SHARD_BYTES["tars"])] == [16, 16, 8]
+    large = replace(tars[0], size=3 * 2**30)
+    assert [shard.body.count(b"\n") for shard in cut([tars[1], large, tars[2]], 1000, SHARD_BYTES["tars"])] == [1, 1, 1]
 
 
 def test_shards_are_cut_while_entries_come() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
+from scripts.simulation.batch import NOT_PULLED
 from submitter.errors import UsageError
 from submitter.handler import handler
 from submitter.job_states import read_job_states
@@ -181,6 +182,17 @@ def test_a_plain_job_that_failed() -> None:
     assert read_job_states(FakeBatch(job), ["a"]).failures == {"Task failed (exit code 1)": 1}  # type: ignore[arg-type]
 
 
+def test_a_job_whose_image_cannot_be_pulled_says_so() -> None:
+    """As the simulated Batch lets it end: scripts/simulation/batch.py."""
+    container = {"reason": NOT_PULLED.reason}
+    job = {"jobId": "a", "status": "FAILED", "statusReason": NOT_PULLED.status_reason, "container": container}
+    found = read_job_states(FakeBatch(job), ["a"])  # type: ignore[arg-type]
+    assert found.failures == {"Task failed to start (CannotPullContainerError)": 1}
+    job["container"] = {"exitCode": 137, "reason": "OutOfMemoryError: Container killed due to memory usage"}
+    killed = read_job_states(FakeBatch(job), ["a"]).failures  # type: ignore[arg-type]
+    assert killed == {"Task failed to start (exit code 137, OutOfMemoryError)": 1}
+
+
 GOING = Status(
     run_uri="s3://b/manifests/r/",
     images=1000,
@@ -188,6 +200,7 @@ GOING = Status(
     skipped=0,
     failed=50,
     missing=500,
+    tars=None,
     shards=2,
     shards_done=1,
     jobs={"RUNNING": 1},

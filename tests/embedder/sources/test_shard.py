@@ -8,13 +8,39 @@ from pathlib import Path
 import pytest
 
 from embedder.errors import ConfigurationError
-from embedder.records import Failure
+from embedder.records import Failure, Reference
 from submitter.manifest import Entry
 from tests.embedder.listed import ids, references, source
-from tests.embedder.pictures import put
+from tests.embedder.pictures import jpeg, put
+from tests.embedder.tars import tar_bytes
 from tests.parts.s3 import S3
 
 ODD = ("line\nbreak.jpg", "next\x85line\u2028.jpg", 'it\'s "quoted" \\ 🐈.jpg')
+
+
+def test_a_shard_of_tar_files_or_of_addresses(moto_bucket: S3, tmp_path: Path) -> None:
+    """More of both: tests/submitter/test_run_of_tars.py and test_addresses.py."""
+    moto_bucket.put({"t/a.tar": tar_bytes({"0.jpg": jpeg(0), "1.jpg": jpeg(1)}), "b.jpg": jpeg(2)})
+    tar = Entry(key="t/a.tar", etag=None, size=None, kind="tar", only=("t/a.tar/1.jpg", "t/a.tar/9.jpg")).to_line()
+    uri = Entry(key=moto_bucket.uri("b.jpg"), etag=None, size=None, kind="uri").to_line()
+    moto_bucket.put({"tars.jsonl": tar.encode(), "mixed.jsonl": (tar + uri).encode(), "uris.jsonl": uri.encode()})
+    found = list(source(moto_bucket.uri("tars.jsonl")).references())
+    assert [(type(each), each.image_id) for each in found] == [
+        (Reference, "t/a.tar/1.jpg"),
+        (Failure, "t/a.tar/9.jpg"),
+    ]
+    (image,) = references(source(moto_bucket.uri("uris.jsonl")))
+    assert (image.image_id, image.uri) == ("b.jpg", moto_bucket.uri("b.jpg"))
+    with pytest.raises(ConfigurationError, match="both tar files and images"):
+        source(moto_bucket.uri("mixed.jsonl"))
+    with pytest.raises(ConfigurationError, match="stem is not possible"):
+        source(moto_bucket.uri("tars.jsonl"), image_id="stem")
+    local = tmp_path / "local.jsonl"
+    local.write_text(uri)
+    assert ids(local) == ["b.jpg"]
+    local.write_text(tar)
+    with pytest.raises(ConfigurationError, match="only a shard in S3"):
+        source(local)
 
 
 def lines(*keys: str) -> str:
