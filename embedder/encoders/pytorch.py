@@ -44,7 +44,10 @@ class Normalized(nn.Module):
     def optimized(self) -> Normalized:
         """Fold batch norms, convert the weights to the arithmetic, and store them channels-last."""
         self.backbone = folded(self.backbone).to(self.dtype)
-        return self.to(memory_format=torch.channels_last)
+        for values in (*self.parameters(), *self.buffers()):
+            if values.dim() == 4:  # Module.to would try five dimensions, too, and fail: Swin's masks have them
+                values.data = values.data.to(memory_format=torch.channels_last)
+        return self
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         # The normalisation stays in float32: it is where half precision would cost most.

@@ -67,7 +67,10 @@ class Backbone(Protocol):
 
 
 class Family(Protocol):
-    """A set of models that the same functions find, build and load."""
+    """A set of models that the same functions find, build and load.
+
+    A family whose models also read words has one more function, `encode_texts`, as in `open_clip.py`.
+    """
 
     def find(self, name: str) -> Model:
         """Describe a model.

@@ -66,15 +66,13 @@ class HubFile:
         """
         from huggingface_hub import hf_hub_download, hf_hub_url
         from huggingface_hub.errors import RemoteEntryNotFoundError
-        from huggingface_hub.utils import disable_progress_bars
+        from huggingface_hub.utils.tqdm import disable_progress_bars
 
-        try:
-            # The library tries for half a minute to reach a hub whose name nobody knows. This fails at once.
-            urllib.request.urlopen(  # noqa: S310 - the address is the hub's
-                urllib.request.Request(hf_hub_url(self.repository, self.name), method="HEAD"), timeout=TIMEOUT  # noqa: S310
-            ).close()
-        except urllib.error.HTTPError:
-            pass  # the hub answers; a refusal may end where the library sends the user's token
+        asked = urllib.request.Request(hf_hub_url(self.repository, self.name), method="HEAD")  # noqa: S310
+        # The library tries for half a minute to reach a hub whose name nobody knows. This fails at once. A refusal
+        # is an answer, too: it may end where the library sends the user's token.
+        with suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(asked, timeout=TIMEOUT).close()  # noqa: S310 - the address is the hub's
         disable_progress_bars()
         for name in self.names[:-1]:
             with suppress(RemoteEntryNotFoundError):

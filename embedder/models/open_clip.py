@@ -1,5 +1,7 @@
 """Models of OpenCLIP: `--model open_clip/ARCHITECTURE/TAG`, as `open_clip.list_pretrained()` names them.
 
+An architecture without published weights is `open_clip/ARCHITECTURE`.
+
 Such a model has two towers, which put images and texts that mean the same next to each other. The image tower is the
 backbone. `encode_texts` is the other one: it makes the vectors with which `embedder similar --text` searches.
 """
@@ -73,7 +75,7 @@ class HeadlessModel:
 def find(name: str) -> Model:
     """Describe a model; see `Family`."""
     architecture, tag = _parts(name)
-    published = open_clip.get_pretrained_cfg(architecture, tag)
+    published = open_clip.get_pretrained_cfg(architecture, tag)  # an empty dict, if there is none
     config = open_clip.get_model_config(architecture)
     size = config["vision_cfg"].get("image_size", 224)
     shape = merge_preprocess_dict(asdict(PreprocessCfg()), published)
@@ -82,8 +84,8 @@ def find(name: str) -> Model:
             f"open_clip/{name} takes images of {' x '.join(map(str, size))} pixels; embedder supports square ones; "
             "choose another --model"
         )
-    repository, _, file = published["hf_hub"].rpartition("/")
-    url = HubFile(repository, file or FILE).address if repository else published["url"]
+    repository, _, file = published.get("hf_hub", "").rpartition("/")
+    url = HubFile(repository, file or FILE).address if repository else published.get("url", "")
     return Model(
         name=f"open_clip/{name}",
         url=url,
@@ -143,14 +145,14 @@ def _own_name(model: Model) -> str:
 
 
 def _parts(name: str) -> tuple[str, str]:
-    """Return a model's architecture and the tag of its published weights.
+    """Return a model's architecture and the tag of its published weights, empty if it has none.
 
     Raises:
         ConfigurationError: OpenCLIP has no such model.
     """
     architecture, _, tag = name.partition("/")
     tags = open_clip.list_pretrained_tags_by_model(architecture)
-    if tag in tags:
+    if tag in tags or (name in open_clip.list_models() and not tags):
         return architecture, tag
     if tags:
         raise ConfigurationError(
@@ -168,9 +170,7 @@ def _whole(model: Model) -> nn.Module:
     quick = bool(open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu"))
     with _quiet():
         try:
-            return seeded(
-                lambda: open_clip.create_model(architecture, force_quick_gelu=quick, pretrained_text=False)
-            )
+            return seeded(lambda: open_clip.create_model(architecture, force_quick_gelu=quick, pretrained_text=False))
         except (ImportError, RuntimeError, OSError) as error:
             raise ConfigurationError(
                 f"open_clip/{architecture} cannot be made here: {str(error).strip().splitlines()[0][:200]}; its text "
@@ -194,9 +194,13 @@ def _load(both: nn.Module, state: Mapping[str, torch.Tensor], *, images: bool) -
     else:
         resize_text_pos_embed(renamed, both)
         renamed.pop("text.transformer.embeddings.position_ids", None)  # of older versions of transformers
-    scales = ("logit_scale", "logit_bias")  # of the training's loss
-    kept = {name: value for name, value in renamed.items() if name.startswith(IMAGE) == images and name not in scales}
-    fit(both, {**{name: value for name, value in own.items() if name.startswith(IMAGE) != images or name in scales}, **kept})
+
+    def wanted(name: str) -> bool:
+        scales = ("logit_scale", "logit_bias")  # of the training's loss
+        return name.startswith(IMAGE) == images and name not in scales
+
+    kept = {name: value for name, value in renamed.items() if wanted(name)}
+    fit(both, {**{name: value for name, value in own.items() if not wanted(name)}, **kept})
 
 
 @contextmanager

@@ -125,7 +125,11 @@ def published_file(model: Model) -> Path:
             if is_out_of_space(error):
                 raise out_of_space(f"the published weights in {path}", error) from error
             fetch = f"hf download {hub.repository} {hub.name}" if hub else ""
-            copy = f"bring the file into {hub.folder} ({fetch}, on a machine that can)" if hub else f"copy the file to {path}"
+            copy = (
+                f"bring the file into {hub.folder} ({fetch}, on a machine that can)"
+                if hub
+                else f"copy the file to {path}"
+            )
             raise ConfigurationError(
                 f"the published weights of {model.name} cannot be downloaded: {model.url}: {_first_sentence(error)}. "
                 f"Let this machine reach that address, or {copy}, or give --weights PATH (a state dict of your own), "
@@ -133,8 +137,8 @@ def published_file(model: Model) -> Path:
             ) from None
     if model.digest and not sha256(path).startswith(model.digest):
         raise ConfigurationError(
-            f"{path} is not the file that {home_of(model.name)[0].distribution} publishes (its SHA-256 should start with {model.digest}); "
-            "delete it so that it is downloaded again, or pass it as --weights PATH"
+            f"{path} is not the file that {home_of(model.name)[0].distribution} publishes (its SHA-256 should "
+            f"start with {model.digest}); delete it so that it is downloaded again, or pass it as --weights PATH"
         )
     return path
 

@@ -1,4 +1,4 @@
-"""Published weights on the Hugging Face hub: from its cache, from a server that answers as the hub does, or a sentence."""
+"""Published weights on the Hugging Face hub: from its cache, from a server that answers as it does, or a sentence."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_hub_that_cannot_be_reached_is_answered_with_remedies(tmp_path: Path) 
     there, told, torch = found("http://127.0.0.1:9", tmp_path)
     assert (there, torch) == ("False", "False")
     assert "the published weights of timm/tiny.a1 cannot be downloaded: https://huggingface.co/timm/tiny.a1/" in told
-    for remedy in (f"into {tmp_path}/models--timm--tiny.a1 ", "hf download timm/tiny.a1", "--weights PATH", "random"):
+    for remedy in (f"copy {tmp_path}/models--timm--tiny.a1 ", "hf download timm/tiny.a1", "--weights PATH", "random"):
         assert remedy in told
 
 

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import timm
 import torch
 from PIL import Image
 from safetensors.torch import save_file
 from timm.data import create_transform, resolve_data_config
-from torch import nn
 
 from embedder import embed, read
-from embedder.errors import ConfigurationError
-from embedder.models.catalog import find_model
-from embedder.models.checkpoint import Checkpoint
 from tests.embedder import reference
 from tests.photographs import COLOURFUL, folder, variation
 from tests.seeded_backbones import lively
@@ -55,7 +51,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def original(name: str) -> nn.Module:
+def original(name: str) -> Any:
     """timm's whole model, with the classifier of its published weights."""
     side = timm.get_pretrained_cfg(name).input_size[1]
     return lively(lambda: timm.create_model(name, pretrained=False), side)
