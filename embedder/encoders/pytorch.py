@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from embedder.encoders import Arithmetic, Network
+from embedder.encoders.lanes import usual_batch
 from embedder.records import Pixels, Vectors
 from embedder.system.cores import usable_cores
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("embedder")
 
-BATCH = 16
 DTYPES: dict[Arithmetic, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -59,7 +59,8 @@ class Normalized(nn.Module):
 def reference_vectors(network: Network, pixels: Pixels) -> Vectors:
     """Encode pictures with eager float32 torch, the measure of every engine: (B, crop, crop, 3) to (B, dimension)."""
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-    vectors: Vectors = Normalized(network)(images).numpy()
+    module = Normalized(network)
+    vectors: Vectors = torch.cat([module(part) for part in images.split(usual_batch(pixels.shape[1]))]).numpy()
     return vectors
 
 
@@ -86,11 +87,11 @@ class TorchEncoder:
     engine = "torch"
     lanes = 1
     device = "cpu"
-    batch_size = BATCH
 
     def __init__(self, prepared: Prepared, arithmetic: Arithmetic = "float32", _batch_size: int | None = None) -> None:
         self.arithmetic = arithmetic
         self.dimension = prepared.network.dimension
+        self.batch_size = usual_batch(prepared.network.preprocessing.crop)
         torch.set_num_threads(usable_cores())
         self.module = Normalized(prepared.network, arithmetic).optimized()
 
