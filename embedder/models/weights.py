@@ -83,8 +83,6 @@ def load_state_dict(weights: Weights, model: Model) -> dict[str, Tensor] | None:
             f"{path} is not a state dict that can be loaded safely: {_first_sentence(error)}; save one with "
             "torch.save(model.state_dict(), PATH) or as safetensors"
         ) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]  # a checkpoint of a training, as timm and OpenCLIP save it
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and hasattr(value, "shape") for name, value in state.items()
     ):
