@@ -93,7 +93,11 @@ class RunOptions:
     """The options of `embedder run`. Their names are those of the command line, with `_` for `-`."""
 
     model: str = _option(
-        "resnet18", str, "any classification model of torchvision, without its classifier (default: resnet18)", "NAME"
+        "resnet18",
+        str,
+        "any classification model of torchvision, without its classifier (default: resnet18), timm/NAME, or "
+        "open_clip/ARCHITECTURE/TAG",
+        "NAME",
     )
     weights: str = _option(
         "default",
@@ -134,7 +138,9 @@ class RunOptions:
         "some are negative",
         "float32|float16|uint8|int8",
     )
-    normalize: bool = _option(False, switch, "whether to scale every vector to length 1 (default: no)")
+    normalize: bool | None = _option(
+        None, switch, "whether to scale every vector to length 1 (default: only for models of OpenCLIP)"
+    )
     image_id: ImageIdMode = _option(
         "key",
         choice("key", "uri", "stem"),

@@ -1,7 +1,8 @@
-"""Weights for any torchvision model: seeded, nothing left at a default that would hide a mistake."""
+"""Weights for any model: seeded, nothing left at a default that would hide a mistake."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -21,24 +22,35 @@ def architecture(name: str) -> nn.Module:
 
 
 def write_backbone(name: str, path: Path, seed: int = 5) -> None:
-    """Save a state dict, the classifier included, in which every norm, scale and token does something.
+    """Save a state dict of torchvision's whole model, the classifier included; see `lively`."""
+    side = get_model_weights(name).DEFAULT.transforms().crop_size[0]
+    torch.save(lively(lambda: architecture(name), side, seed).state_dict(), path)
+
+
+def lively(make: Callable[[], nn.Module], side: int, seed: int = 5) -> nn.Module:
+    """Make a model in which every norm, scale and token does something.
 
     What is initialised with zeros, ones or 1e-6 (norms, class tokens, the scales of ConvNeXt's layers) would
     make a part of the model do nothing, and no comparison would see it.
+
+    Args:
+        make: makes the model, which takes pictures of (B, 3, side, side).
     """
-    side = get_model_weights(name).DEFAULT.transforms().crop_size[0]
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
-        model = architecture(name).train()
+        model = make().train()
+        batch_norms = False
         for module in model.modules():
-            if isinstance(module, NORMS):
+            if isinstance(module, NORMS) and module.weight is not None:
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(0, 0.2)
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = None  # the statistics become the average over what the model is shown
+                batch_norms = True
         for part, values in model.named_parameters():
-            if "layer_scale" in part or "token" in part:
+            if any(word in part for word in ("layer_scale", "token", "gamma")):
                 values.normal_(0, 0.5)
-        for batch in torch.split(nn.functional.interpolate(pixels(16), side), 8):
-            model(batch)
-        torch.save(model.state_dict(), path)
+        if batch_norms:
+            for batch in torch.split(nn.functional.interpolate(pixels(16), side), 8):
+                model(batch)
+    return model.eval()

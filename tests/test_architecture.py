@@ -48,7 +48,7 @@ A new room has to be entered here.
 """
 
 HEAVY = {"torch", "torchvision"}
-TORCH_ROOMS = {"models.torchvision", "encoders.pytorch", "encoders.cuda"}
+TORCH_ROOMS = {"models.torchvision", "models.timm", "models.open_clip", "encoders.pytorch", "encoders.cuda"}
 """The only modules that import torch when they are imported."""
 
 MOST_LINES = 350

@@ -52,7 +52,7 @@ def add(commands: Any) -> None:
     )
     for name, item in options.OPTIONS.items():
         about = {**item.metadata, "help": item.metadata["help"].replace("{engines}", ", ".join(engine_names()))}
-        if isinstance(item.default, bool):
+        if isinstance(item.default, bool) or name == "normalize":
             action = argparse.BooleanOptionalAction if name == "normalize" else "store_true"
             command.add_argument(options.option_name(name), action=action, default=None, help=about["help"])
         else:

@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   embedder similar vectors.db cats/1.jpg
   embedder similar vectors.db holiday.jpg -k 20 --html similar.html
   embedder similar dynamodb://table s3://bucket/new.jpg --json
+  embedder similar vectors.db --text "a red car in snow"
 """
 
 
@@ -33,7 +34,12 @@ def add(commands: Any) -> None:
         epilog=EXAMPLES,
     )
     add_store(command)
-    command.add_argument("query", metavar="QUERY", help="the id of a stored image, else an image file or s3:// address")
+    command.add_argument(
+        "query", nargs="?", metavar="QUERY", help="the id of a stored image, else an image file or s3:// address"
+    )
+    command.add_argument(
+        "--text", metavar="WORDS", help="search by words instead, if the store's model reads them (OpenCLIP's do)"
+    )
     command.add_argument("-k", type=int, default=10, metavar="N", help="how many (default: 10)")
     add_selection(command)
     command.add_argument(
@@ -66,6 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.k < 1:
         raise ConfigurationError(f"-k {arguments.k}: expected 1 or more")
+    if (arguments.query is None) == (arguments.text is None):
+        raise ConfigurationError("expected one query: an image as QUERY, or words as --text WORDS")
     if arguments.html is not None:
         from embedder.pages import check_page
 
@@ -80,7 +88,13 @@ def run(arguments: argparse.Namespace) -> int:
             from embedder.pages.similar import write_similar
 
             write_similar(
-                arguments.html, store, arguments.query, found, images=arguments.images, stored=vector_is_stored
+                arguments.html,
+                store,
+                arguments.query or arguments.text,
+                found,
+                images=arguments.images,
+                stored=vector_is_stored,
+                text=arguments.text is not None,
             )
             counted = "1 picture" if len(found) == 1 else f"{len(found):,} pictures"
             print(f"{counted} in {arguments.html}", file=sys.stderr)
@@ -88,7 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
         store.close()
     if arguments.json:
         matches = [{"image_id": each.image_id, "score": round(each.score, 6)} for each in found]
-        print(json.dumps({"store": arguments.store, "query": arguments.query, "matches": matches}))
+        asked = {"query": arguments.query} if arguments.text is None else {"text": arguments.text}
+        print(json.dumps({"store": arguments.store, **asked, "matches": matches}))
     elif arguments.html is None:
         for each in found:
             print(f"{each.score:7.4f}  {printable(each.image_id)}")
@@ -101,11 +116,20 @@ def _search(store: Store, arguments: argparse.Namespace) -> tuple[list[Match], b
     from embedder.vectors.search import nearest, nearest_to_stored
 
     narrowed = {"fingerprint": arguments.fingerprint, "prefix": arguments.prefix}
+    if arguments.text is not None:
+        return nearest(store, _worded(store, arguments), arguments.k, **narrowed), False
     (image_id,) = as_stored(store, [arguments.query])
     found = nearest_to_stored(store, image_id, arguments.k, **narrowed)
     if found is not None:
         return found, True
     return nearest(store, _embedded(store, arguments), arguments.k, **narrowed), False
+
+
+def _worded(store: Store, arguments: argparse.Namespace) -> Vectors:
+    from embedder.vectors.query import embed_text, stored_fingerprint
+
+    identity = stored_fingerprint(store, arguments.fingerprint)
+    return embed_text(arguments.text, identity, store=arguments.store, weights=arguments.weights)
 
 
 def _embedded(store: Store, arguments: argparse.Namespace) -> Vectors:

@@ -209,29 +209,47 @@ class Decoder:
         if preprocessing.fit == "both":
             square = image.resize((resize, resize), filter)
         else:
-            width, height = (max(1, round(side * resize / max(image.size))) for side in image.size)
+            # In this order, as the libraries compute it: another one would round some sides to another number.
+            width, height = (max(1, round(side / (max(image.size) / resize))) for side in image.size)
             square = Image.new("RGB", (resize, resize), preprocessing.fill)
             square.paste(image.resize((width, height), filter), ((resize - width) // 2, (resize - height) // 2))
         corner = round((resize - crop) / 2)
         return np.asarray(square.crop((corner, corner, corner + crop, corner + crop)))
 
     def _crop_short(self, image: Image.Image) -> Pixels:
-        """Resize the short side and crop the centre."""
+        """Resize the short side and crop the centre. What the crop lacks is black, and nearer the right and bottom."""
         resize, crop = self.preprocessing.resize, self.preprocessing.crop
-        filter = self.preprocessing.interpolation
         short = min(image.size)
-        # torchvision truncates the long side and rounds the crop's corner (half to even).
+        # torchvision truncates the long side.
         width, height = (resize if side == short else int(resize * side / short) for side in image.size)
-        left, top = round((width - crop) / 2), round((height - crop) / 2)
-        x, y = image.width / width, image.height / height  # source pixels per resized pixel
-        box = (left * x, top * y, min(crop * x, image.width - left * x), min(crop * y, image.height - top * y))
-        if not self.exact and simd.is_installed() and min(left, top) >= 0:
-            return simd.resized(image, box, (crop, crop), filter)
-        if max(width, height) <= LONGEST_RESIZE * crop:
-            whole = image.resize((width, height), FILTERS[filter])
-            return np.asarray(whole.crop((left, top, left + crop, top + crop)))
+        size = min(crop, width), min(crop, height)
+        part = self._centre(image, (width, height), size)
+        if size == (crop, crop):
+            return part
+        square = np.zeros((crop, crop, 3), np.uint8)
+        left, top = (crop - size[0]) // 2, (crop - size[1]) // 2
+        square[top : top + size[1], left : left + size[0]] = part
+        return square
+
+    def _centre(self, image: Image.Image, resized: tuple[int, int], size: tuple[int, int]) -> Pixels:
+        """Resize the whole picture and cut out its centre.
+
+        Args:
+            resized: width and height of the whole, afterwards.
+            size: width and height of the centre.
+        """
+        filter = self.preprocessing.interpolation
+        # torchvision rounds the crop's corner (half to even).
+        left, top = (round((whole - part) / 2) for whole, part in zip(resized, size, strict=True))
+        x, y = image.width / resized[0], image.height / resized[1]  # source pixels per resized pixel
+        box = (left * x, top * y, min(size[0] * x, image.width - left * x), min(size[1] * y, image.height - top * y))
+        if not self.exact and simd.is_installed():
+            return simd.resized(image, box, size, filter)
+        if max(resized) <= LONGEST_RESIZE * self.preprocessing.crop:
+            whole = image.resize(resized, FILTERS[filter])
+            return np.asarray(whole.crop((left, top, left + size[0], top + size[1])))
         right, bottom = box[0] + box[2], box[1] + box[3]
-        return np.asarray(image.resize((crop, crop), FILTERS[filter], box=(*box[:2], right, bottom)))
+        return np.asarray(image.resize(size, FILTERS[filter], box=(*box[:2], right, bottom)))
 
 
 def _formats(data: bytes) -> tuple[str, ...]:

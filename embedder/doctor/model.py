@@ -23,32 +23,45 @@ class ModelExam:
         self.encoder: Encoder | None = None
 
     def fingerprint(self) -> str:
-        """Return the fingerprint of the vectors that a run would make."""
+        """Return the fingerprint of the vectors that a run would make.
+
+        Raises:
+            ConfigurationError: only the weights tell it, and they are not here.
+        """
+        if self.options.weights == DEFAULT and not self.model.digest and not published_path(self.model).exists():
+            raise ConfigurationError(
+                f"the fingerprint of {self.model.name} is not known before its weights are here; see the check weights"
+            )
         checkpoint = Checkpoint.find(self.model, self.options.weights)
         return str(checkpoint.fingerprint(self.options.dtype, normalize=self.options.normalize))
 
     def weights(self) -> Finding:
         """Check that the weights are here, unaltered, and fit the model. This downloads nothing."""
+        published = self.options.weights == DEFAULT
+        path = published_path(self.model) if published else Path(self.options.weights)
+        if published and not path.exists():
+            return Finding(
+                "warning",
+                f"{path} is not there; a run will download {self.model.url} first{self._license}",
+                f"if the network does not reach that address, copy the file to {path}, or bake it into the image",
+            )
         checkpoint = Checkpoint.find(self.model, self.options.weights)
-        weights = checkpoint.weights
         made_by = f"vectors will be {self.fingerprint()}"
-        if weights.choice == RANDOM:
+        if checkpoint.weights.choice == RANDOM:
             self.usable = checkpoint
             return Finding(
                 "warning",
                 f"random, for trying things out; {made_by}",
                 "give --weights default or the PATH of a state dict",
             )
-        path = published_path(self.model) if weights.choice == DEFAULT else Path(weights.choice)
-        if not path.exists():
-            return Finding(
-                "warning",
-                f"{path} is not there; a run will download {self.model.url} first",
-                f"if the network does not reach that address, copy the file to {path}, or bake it into the image",
-            )
         checkpoint.module()  # loads the weights, and checks a published file against its hash
         self.usable = checkpoint
-        return ok(f"{path}, SHA-256 {sha256(path)[: 2 * DIGITS]}…, fits {self.model.name}; {made_by}")
+        terms = self._license if published else ""
+        return ok(f"{path}, SHA-256 {sha256(path)[: 2 * DIGITS]}…, fits {self.model.name}; {made_by}{terms}")
+
+    @property
+    def _license(self) -> str:
+        return f"; their licence is {self.model.license}" if self.model.license else ""
 
     def device(self) -> Finding:
         """Name the GPU that torch can use, or the reason why it cannot use one."""

@@ -225,7 +225,7 @@ def _rate(encoder: Encoder, prepared: Prepared, best: float) -> float:
     Args:
         best: the best rate so far.
     """
-    pixels = golden_pictures(prepared.network.preprocessing.crop)
+    pixels = golden_pictures(prepared.network.preprocessing.crop)[: encoder.batch_size]
     rate, lanes = 0.0, encoder.lanes
     for _ in range(TIMED_PASSES):
         began = time.perf_counter()

@@ -18,35 +18,31 @@ from typing import Any
 import numpy as np
 
 from embedder.encoders import Arithmetic
-from embedder.encoders.lanes import Lanes
+from embedder.encoders.lanes import Lanes, lanes_in, usual_batch
 from embedder.encoders.prepared import INPUT, OUTPUT, Prepared
 from embedder.records import Pixels, Vectors
 from embedder.system.cores import usable_cores
-
-BATCH = 16
-
-MOST_LANES = 8
-"""A lane takes about 200 MB: its own copy of the weights, and a batch's intermediate results."""
 
 
 class MNNEncoder:
     """A network that MNN runs on the CPU; see `Encoder`.
 
-    Each core has a lane with one thread and its own copy of the weights. A lane that loses its core to decoding for a
-    moment delays no other; the threads of a single lane would wait for each other at the end of every layer.
+    Each core has a lane with one thread and its own copy of the weights, as long as the memory has room for them. A
+    lane that loses its core to decoding for a moment delays no other; the threads of a single lane would wait for each
+    other at the end of every layer.
     """
 
     engine = "mnn"
     arithmetic = "float32"
     device = "cpu"
-    batch_size = BATCH
 
     def __init__(self, prepared: Prepared, _arithmetic: Arithmetic = "float32", _batch_size: int | None = None) -> None:
         self.dimension = prepared.network.dimension
+        self.batch_size = usual_batch(prepared.network.preprocessing.crop)
         cores = usable_cores()
-        self.lanes = min(cores, MOST_LANES)
         with _quiet():
             path = prepared.file(f"mnn-{version('mnn')}.mnn", lambda part: _convert(prepared.onnx(), part))
+            self.lanes = lanes_in(cores, weights=path.stat().st_size)
             self.pool = Lanes(
                 [_Lane(path, threads=cores // self.lanes, dimension=self.dimension) for _ in range(self.lanes)]
             )

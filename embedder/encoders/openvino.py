@@ -8,15 +8,10 @@ import numpy as np
 import openvino
 
 from embedder.encoders import Arithmetic
-from embedder.encoders.lanes import Lanes
+from embedder.encoders.lanes import Lanes, lanes_in, usual_batch
 from embedder.encoders.prepared import INPUT, Prepared
 from embedder.records import Pixels, Vectors
 from embedder.system.cores import usable_cores
-
-BATCH = 16
-
-MOST_LANES = 8
-"""A lane takes a batch's intermediate results, about 100 MB; the weights are shared."""
 
 HINTS: dict[Arithmetic, str] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16", "bfloat16-split": "bf16"}
 """Left to itself, OpenVINO computes in bfloat16 wherever the processor can."""
@@ -30,13 +25,13 @@ class OpenVINOEncoder:
 
     engine = "openvino"
     device = "cpu"
-    batch_size = BATCH
 
     def __init__(self, prepared: Prepared, arithmetic: Arithmetic = "float32", _batch_size: int | None = None) -> None:
         self.arithmetic = arithmetic
         self.dimension = prepared.network.dimension
+        self.batch_size = usual_batch(prepared.network.preprocessing.crop)
         cores = usable_cores()
-        self.lanes = min(cores, MOST_LANES)
+        self.lanes = lanes_in(cores, weights=0)
         settings = {
             "INFERENCE_PRECISION_HINT": HINTS[arithmetic],
             "INFERENCE_NUM_THREADS": cores,

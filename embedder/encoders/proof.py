@@ -37,7 +37,10 @@ class Agreement:
 def agreement(encoder: Encoder, prepared: Prepared) -> Agreement:
     """Let an encoder encode the golden pictures, and compare."""
     pixels, expected = prepared.golden()
-    found, expected = encoder.encode(pixels).astype(np.float64), expected.astype(np.float64)
+    # In batches as a run hands them over: large pictures at once may take more memory than there is.
+    parts = np.split(pixels, range(encoder.batch_size, len(pixels), encoder.batch_size))
+    found = np.concatenate([encoder.encode(part) for part in parts]).astype(np.float64)
+    expected = expected.astype(np.float64)
     with np.errstate(invalid="ignore"):
         errors = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
     return Agreement(float(cosines(found, expected).min()), float(errors.max()))

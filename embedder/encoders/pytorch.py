@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from embedder.encoders import Arithmetic, Network
+from embedder.encoders.lanes import usual_batch
 from embedder.records import Pixels, Vectors
 from embedder.system.cores import usable_cores
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("embedder")
 
-BATCH = 16
 DTYPES: dict[Arithmetic, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -44,7 +44,10 @@ class Normalized(nn.Module):
     def optimized(self) -> Normalized:
         """Fold batch norms, convert the weights to the arithmetic, and store them channels-last."""
         self.backbone = folded(self.backbone).to(self.dtype)
-        return self.to(memory_format=torch.channels_last)
+        for values in (*self.parameters(), *self.buffers()):
+            if values.dim() == 4:  # Module.to would try five dimensions, too, and fail: Swin's masks have them
+                values.data = values.data.to(memory_format=torch.channels_last)
+        return self
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         # The normalisation stays in float32: it is where half precision would cost most.
@@ -56,7 +59,8 @@ class Normalized(nn.Module):
 def reference_vectors(network: Network, pixels: Pixels) -> Vectors:
     """Encode pictures with eager float32 torch, the measure of every engine: (B, crop, crop, 3) to (B, dimension)."""
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-    vectors: Vectors = Normalized(network)(images).numpy()
+    module = Normalized(network)
+    vectors: Vectors = torch.cat([module(part) for part in images.split(usual_batch(pixels.shape[1]))]).numpy()
     return vectors
 
 
@@ -83,11 +87,11 @@ class TorchEncoder:
     engine = "torch"
     lanes = 1
     device = "cpu"
-    batch_size = BATCH
 
     def __init__(self, prepared: Prepared, arithmetic: Arithmetic = "float32", _batch_size: int | None = None) -> None:
         self.arithmetic = arithmetic
         self.dimension = prepared.network.dimension
+        self.batch_size = usual_batch(prepared.network.preprocessing.crop)
         torch.set_num_threads(usable_cores())
         self.module = Normalized(prepared.network, arithmetic).optimized()
 

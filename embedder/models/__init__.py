@@ -25,7 +25,11 @@ class Home(NamedTuple):
     """The package that describes the models. Its descriptions are cached until its version changes."""
 
 
-FAMILIES = {"torchvision": Home("embedder.models.torchvision", "torchvision")}
+FAMILIES = {
+    "torchvision": Home("embedder.models.torchvision", "torchvision"),
+    "timm": Home("embedder.models.timm", "timm"),
+    "open_clip": Home("embedder.models.open_clip", "open_clip_torch"),
+}
 """A model is called `FAMILY/NAME`. In the first family, `NAME` alone is enough."""
 
 
@@ -38,9 +42,13 @@ class Model:
     url: str
     """The address of its published weights."""
     digest: str
-    """The first hex digits, at least eight, of the SHA-256 of the published file."""
+    """The first hex digits, at least eight, of the SHA-256 of the published file; empty if only the file tells it."""
     dimension: int
     preprocessing: Preprocessing
+    license: str = ""
+    """The licence of the published weights, as the library names it; empty if it names none."""
+    normalize: bool = False
+    """Whether its vectors are scaled to length 1 unless the user says otherwise."""
 
 
 class Backbone(Protocol):
@@ -59,7 +67,10 @@ class Backbone(Protocol):
 
 
 class Family(Protocol):
-    """A set of models that the same functions find, build and load."""
+    """A set of models that the same functions find, build and load.
+
+    A family whose models also read words has one more function, `encode_texts`, as in `open_clip.py`.
+    """
 
     def find(self, name: str) -> Model:
         """Describe a model.

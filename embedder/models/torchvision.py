@@ -8,7 +8,6 @@ for each class: a linear layer or, in SqueezeNet, a convolution. Its input is th
 from __future__ import annotations
 
 import re
-import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from embedder.errors import ConfigurationError
 from embedder.models import Model
+from embedder.models.loading import fit, published_digest, seeded
 from embedder.records import Preprocessing
 from embedder.system.files import find_folder
 
@@ -25,9 +25,6 @@ find_folder("torch")  # torch needs a temporary folder while it is imported, and
 import torch  # noqa: E402
 import torchvision  # noqa: E402
 from torch import nn  # noqa: E402
-
-SEED = 0
-"""The seed of a model's weights before a state dict is loaded."""
 
 OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """Matches the old names in DenseNet's published files: `norm.1.weight` is `norm1.weight` today."""
@@ -50,16 +47,7 @@ class HeadlessModel:
         # the whole model today's version, which MNASNet requires; without one, the parts of others rename old names.
         current = self.module.state_dict()._metadata  # type: ignore[attr-defined]
         used._metadata = getattr(state, "_metadata", {"": current[""]})  # type: ignore[attr-defined]
-        try:
-            found = self.module.load_state_dict(used, strict=False)
-        except RuntimeError as error:
-            raise ValueError(str(error).split("\n")[-1].strip().rstrip(".")) from None
-        # Old files lack this counter. Only training uses it.
-        missing = [name for name in found.missing_keys if not name.endswith("num_batches_tracked")]
-        for names, what in ((missing, "lacks"), (found.unexpected_keys, "has the unknown")):
-            if names:
-                others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-                raise ValueError(f"the file {what} {names[0]}{others}")
+        fit(self.module, used)
 
 
 def names() -> list[str]:
@@ -77,10 +65,10 @@ def find(name: str) -> Model:
             + (f"similar names are: {', '.join(close)}" if close else f"torchvision has: {', '.join(known)}")
         )
     published = _published_weights(name)
-    digest = re.search(r"-([0-9a-f]{8,})\.pth$", published.url)
+    digest = published_digest(published.url)
     preset = published.transforms()
     interpolation = preset.interpolation.value
-    if digest is None or len(preset.resize_size) != 1 or interpolation not in ("bilinear", "bicubic"):
+    if not digest or len(preset.resize_size) != 1 or interpolation not in ("bilinear", "bicubic"):
         raise ConfigurationError(
             f"this version of torchvision preprocesses images for {name} in a way that embedder does not support; "
             "choose another --model"
@@ -88,7 +76,7 @@ def find(name: str) -> Model:
     return Model(
         name=name,
         url=published.url,
-        digest=digest[1],
+        digest=digest,
         dimension=_without_classifier(name).dimension,
         preprocessing=Preprocessing(
             resize=preset.resize_size[0],
@@ -128,15 +116,11 @@ def _without_classifier(name: str) -> HeadlessModel:
     for branch in branches:
         setattr(module, branch, None)
     unused = tuple(f"{name}." for name in (_holder(module, classifier), *branches))
-    return HeadlessModel(module=module.eval().requires_grad_(False), dimension=int(dimension), unused=unused)
+    return HeadlessModel(module=module, dimension=int(dimension), unused=unused)
 
 
 def _built(name: str, **options: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # a later torchvision will initialise the weights differently
-        torch.manual_seed(SEED)
-        module: nn.Module = torchvision.models.get_model(name, weights=None, **options)
-    return module
+    return seeded(lambda: torchvision.models.get_model(name, weights=None, **options))
 
 
 def _outputs(layer: nn.Module) -> tuple[int, ...]:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedder.errors import ConfigurationError, EmbedderError
-from embedder.models import Model
+from embedder.models import Model, home_of
 from embedder.models.catalog import find_model
+from embedder.models.hub import HubFile
 from embedder.system.files import is_out_of_space, out_of_space, replacing
 
 if TYPE_CHECKING:
@@ -46,11 +47,14 @@ class Weights:
 def find_weights(choice: str, model: Model) -> Weights:
     """Return the chosen weights with their digest, without loading them.
 
+    If only the published file itself tells its digest, the file is downloaded now.
+
     Raises:
-        ConfigurationError: there is no such file.
+        ConfigurationError: there is no such file, or it cannot be obtained.
+        TransientError: the disk is full.
     """
     if choice == DEFAULT:
-        return Weights(choice, model.digest[:DIGITS])
+        return Weights(choice, (model.digest or sha256(published_file(model)))[:DIGITS])
     if choice == RANDOM:
         return Weights(choice, RANDOM)
     try:
@@ -90,35 +94,49 @@ def load_state_dict(weights: Weights, model: Model) -> dict[str, Tensor] | None:
 
 
 def published_path(model: Model) -> Path:
-    """Return the path of torchvision's published file in the torch cache, whether it is there or not."""
+    """Return the path of the published file in its library's cache, whether it is there or not."""
+    if hub := HubFile.at(model.url):
+        return hub.cached() or hub.folder / "snapshots" / "main" / hub.name
     import torch
 
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(model.url).name
 
 
 def published_file(model: Model) -> Path:
-    """Return the path of torchvision's published file; download it into the torch cache if it is not there.
+    """Return the path of the published file; download it into its library's cache if it is not there.
 
     Raises:
         ConfigurationError: the file cannot be downloaded or saved, or the cache has another file under its name.
         TransientError: the disk is full.
     """
     path = published_path(model)
+    hub = HubFile.at(model.url)
     if not path.exists():
+        if not model.url:
+            raise ConfigurationError(f"{model.name} has no published weights; give --weights PATH or --weights random")
         try:
+            if hub:
+                logger.info("downloading %s to %s", model.url, hub.folder)
+                return hub.download()
             _download(model, path)
         except OSError as error:  # urllib's errors are OSErrors, too
             if is_out_of_space(error):
                 raise out_of_space(f"the published weights in {path}", error) from error
+            fetch = f"hf download {hub.repository} {hub.name}" if hub else ""
+            copy = (
+                f"bring the file into {hub.folder} ({fetch}, on a machine that can)"
+                if hub
+                else f"copy the file to {path}"
+            )
             raise ConfigurationError(
-                f"the published weights of {model.name} cannot be downloaded: {model.url}: {error}. Let this machine "
-                f"reach that address, or copy the file to {path}, or give --weights PATH (a state dict of your own), "
+                f"the published weights of {model.name} cannot be downloaded: {model.url}: {_first_sentence(error)}. "
+                f"Let this machine reach that address, or {copy}, or give --weights PATH (a state dict of your own), "
                 "or try things out with --weights random"
             ) from None
-    if not sha256(path).startswith(model.digest):
+    if model.digest and not sha256(path).startswith(model.digest):
         raise ConfigurationError(
-            f"{path} is not the file that torchvision publishes (its SHA-256 should start with {model.digest}); "
-            "delete it so that it is downloaded again, or pass it as --weights PATH"
+            f"{path} is not the file that {home_of(model.name)[0].distribution} publishes (its SHA-256 should "
+            f"start with {model.digest}); delete it so that it is downloaded again, or pass it as --weights PATH"
         )
     return path
 

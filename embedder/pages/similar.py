@@ -20,7 +20,14 @@ MANY = 200
 
 
 def write_similar(
-    path: Path, store: Store, query: str, found: Sequence[Match], *, images: str | None, stored: bool
+    path: Path,
+    store: Store,
+    query: str,
+    found: Sequence[Match],
+    *,
+    images: str | None,
+    stored: bool,
+    text: bool = False,
 ) -> None:
     """Write the page.
 
@@ -28,6 +35,7 @@ def write_similar(
         images: where the pictures are; None for where they were embedded from.
         stored: whether the query is one of the stored images, and so the first of those found. The page shows it
             at the top, and not once more among the others.
+        text: whether the query is words, which have no picture.
 
     Raises:
         ConfigurationError: there is no such place for pictures, or the page cannot be written.
@@ -37,7 +45,7 @@ def write_similar(
     references = locate([known[each.image_id] for each in found if each.image_id in known], images)
     side = SIDE if len(found) <= MANY else SMALL_SIDE
     own = Reference(image_id="\0query", uri=query if query.startswith(S3_SCHEME) else file_uri(Path(query)))
-    made = {each.image_id: each for each in thumbnails(references if stored else [*references, own], side)}
+    made = {each.image_id: each for each in thumbnails(references if stored or text else [*references, own], side)}
     gone = Thumbnail(image_id="", pixels=None, reason="deleted meanwhile")
     pictures = [made.get(each.image_id, gone) for each in found]
     encoded = [None if each.pixels is None else webp(each.pixels) for each in pictures]
@@ -50,7 +58,7 @@ def write_similar(
         "similar.html",
         ["scripts/similar.js"],
         data=[addresses.get(each.image_id, "") for each in found[first:]],
-        query=query,
+        query=f"“{query}”" if text else query,
         picture=encoded[0]
         if stored and encoded
         else webp(asked.pixels)

@@ -64,7 +64,7 @@ def _with_encoder(options: RunOptions, own: OwnEncoder) -> Recipe:
             digest=OWN,
             preprocessing=PREPROCESSING_VERSION,
             data_type=options.dtype,
-            normalized=options.normalize,
+            normalized=bool(options.normalize),
         ),
         dimension=adapter.dimension,
         preprocessing=own.preprocessing,

@@ -85,7 +85,7 @@ class Pipeline:
             damaged=options.damaged == "embed",
             reserve=budget.reserve,
         )
-        self.numbers = NumberFormat(options.dtype, normalize=options.normalize)
+        self.numbers = NumberFormat(options.dtype, normalize=recipe.fingerprint.normalized)
         self.encoder: Encoder | None = None
 
     def run(self) -> None:

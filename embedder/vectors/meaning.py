@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from embedder.models.weights import RANDOM
+from embedder.records import Fingerprint
 
 MEANINGLESS = "these vectors were made with random weights, so their cosines mean nothing"
 
 
 def made_at_random(fingerprint: str) -> bool:
     """Say whether vectors of this fingerprint were made with `--weights random`."""
-    return fingerprint.split("/")[1:2] == [RANDOM]
+    try:
+        return Fingerprint.parse(fingerprint).digest == RANDOM
+    except ValueError:
+        return False

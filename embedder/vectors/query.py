@@ -1,4 +1,4 @@
-"""Embeds a query image that is not stored, in the same way as the store's own vectors, by a run of one image."""
+"""Embeds a query that is not stored, in the same way as the store's own vectors: an image, or words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from embedder.errors import ConfigurationError, TransientError
 from embedder.exit_codes import TRY_AGAIN
 from embedder.models.catalog import find_model
-from embedder.models.checkpoint import Checkpoint
+from embedder.models.checkpoint import Checkpoint, NoWordsError
 from embedder.models.weights import RANDOM
 from embedder.pipeline.session import embed
 from embedder.records import Fingerprint, Vectors
@@ -47,16 +47,7 @@ def embed_query(image: str, identity: str, *, store: str, weights: str, device: 
         ConfigurationError: other weights are needed, there is no such image, or it cannot be embedded.
         TransientError: the image cannot be read at the moment, or there is no space for temporary files.
     """
-    try:
-        stored = Fingerprint.parse(identity)
-        model = find_model(stored.model)
-    except (ValueError, ConfigurationError) as error:
-        raise ConfigurationError(
-            f"the vectors in {store} were made by {identity or 'an unknown model'}, which this installation cannot use "
-            f"({error}); give the id of a stored image as the query"
-        ) from None
-    here = Checkpoint.find(model, weights).fingerprint(stored.data_type, normalize=stored.normalized)
-    _refuse_other_weights(stored, here, store)
+    stored = _checkpoint(identity, store, weights)[0]
     with temporary_folder("a query that is not stored") as folder:
         own = folder / "query.db"
         options: dict[str, Any] = {
@@ -77,6 +68,50 @@ def embed_query(image: str, identity: str, *, store: str, weights: str, device: 
             raise ConfigurationError(f"{image} cannot be embedded: {report.first_failures[0].message}")
         query: Vectors = read(str(own))[1][0]
         return query
+
+
+def embed_text(text: str, identity: str, *, store: str, weights: str) -> Vectors:
+    """Embed words with the text tower of the model that a fingerprint names.
+
+    Args:
+        identity: the fingerprint of the vectors to compare with.
+        store: the name of their store, for messages.
+
+    Returns:
+        The vector, (dimension,), of length 1.
+
+    Raises:
+        ConfigurationError: the model has no text tower, other weights are needed, or the text is empty.
+        TransientError: the disk is full.
+    """
+    if not text.strip():
+        raise ConfigurationError("--text is empty; say what the pictures should show")
+    checkpoint = _checkpoint(identity, store, weights)[1]
+    try:
+        found: Vectors = checkpoint.encode_texts([text])[0]
+    except NoWordsError as error:
+        raise ConfigurationError(f"the vectors in {store} cannot be searched by words: {error}") from None
+    return found
+
+
+def _checkpoint(identity: str, store: str, weights: str) -> tuple[Fingerprint, Checkpoint]:
+    """Return the parts of a fingerprint, and the model and weights that make vectors of that fingerprint.
+
+    Raises:
+        ConfigurationError: there is no such model here, or these weights make other vectors.
+    """
+    try:
+        stored = Fingerprint.parse(identity)
+        model = find_model(stored.model)
+    except (ValueError, ConfigurationError) as error:
+        raise ConfigurationError(
+            f"the vectors in {store} were made by {identity or 'an unknown model'}, which this installation cannot use "
+            f"({error}); give the id of a stored image as the query"
+        ) from None
+    checkpoint = Checkpoint.find(model, weights)
+    here = checkpoint.fingerprint(stored.data_type, normalize=stored.normalized)
+    _refuse_other_weights(stored, here, store)
+    return stored, checkpoint
 
 
 def _refuse_other_weights(stored: Fingerprint, here: Fingerprint, store: str) -> None:

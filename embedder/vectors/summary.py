@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from embedder.errors import ConfigurationError
+from embedder.models import home_of
+from embedder.models.catalog import find_model
+from embedder.models.weights import RANDOM
+from embedder.records import Fingerprint
 from embedder.stores import open_store
 
 
@@ -22,6 +27,8 @@ class Contents:
     """How many vectors each fingerprint has."""
     newest: str | None
     """When the newest vector was made, ISO 8601, UTC."""
+    licenses: Mapping[str, str] = field(default_factory=dict)
+    """Model → the licence of its published weights, where vectors were made with some and their library names one."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -32,6 +39,7 @@ class Contents:
         if self.count:
             lines.append(f"dimensions: {', '.join(map(str, self.dimensions))}; newest: {self.newest}")
             lines += [f"{count:12,}  {name or '(no fingerprint)'}" for name, count in self.fingerprints.items()]
+            lines += [f"the weights of {name} are under the licence {text}" for name, text in self.licenses.items()]
         return "\n".join(lines)
 
 
@@ -56,4 +64,20 @@ def describe(store: str) -> Contents:
         dimensions=tuple(sorted(dimensions)),
         fingerprints=dict(fingerprints.most_common()),
         newest=newest or None,
+        licenses=_licenses(fingerprints),
     )
+
+
+def _licenses(fingerprints: Iterable[str]) -> dict[str, str]:
+    """Return the licences of models whose family is installed here. The first family names none."""
+    found = {}
+    for each in fingerprints:
+        with suppress(ValueError, ConfigurationError):
+            made = Fingerprint.parse(each)
+            if (
+                home_of(made.model)[1] != made.model
+                and made.digest != RANDOM
+                and (text := find_model(made.model).license)
+            ):
+                found[made.model] = text
+    return found
