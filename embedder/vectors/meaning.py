@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from embedder.models.weights import RANDOM
+from embedder.stores import Store
 
 MEANINGLESS = "these vectors were made with random weights, so their cosines mean nothing"
 
@@ -10,3 +11,9 @@ MEANINGLESS = "these vectors were made with random weights, so their cosines mea
 def made_at_random(fingerprint: str) -> bool:
     """Say whether vectors of this fingerprint were made with `--weights random`."""
     return fingerprint.split("/")[1:2] == [RANDOM]
+
+
+def is_random(store: Store, fingerprint: str | None) -> bool:
+    """Say the same of a store's vectors, or of those of one fingerprint in it."""
+    sample = store.sample()
+    return sample is not None and made_at_random(fingerprint or sample.fingerprint)

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from embedder.pipeline.notebook import table
 from embedder.stores import open_store
 
 
@@ -34,9 +36,25 @@ class Contents:
             lines += [f"{count:12,}  {name or '(no fingerprint)'}" for name, count in self.fingerprints.items()]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        rows = {
+            "vectors": f"{self.count:,}",
+            "dimensions": ", ".join(map(str, self.dimensions)),
+            "newest": self.newest or "",
+            "store": self.store,
+            **{name or "(no fingerprint)": f"{count:,}" for name, count in self.fingerprints.items()},
+        }
+        return table(rows)
 
-def describe(store: str) -> Contents:
+
+def info(store: str | Path) -> Contents:
     """Count what a store holds. A DynamoDB table is scanned for it.
+
+    Args:
+        store: the store's name: `dynamodb://table`, or the path of a SQLite file.
+
+    Returns:
+        The contents: `count`, `dimensions`, `fingerprints`, `newest`. A notebook shows them as a table.
 
     Raises:
         ConfigurationError: there is no such store.
@@ -45,13 +63,13 @@ def describe(store: str) -> Contents:
     fingerprints: Counter[str] = Counter()
     dimensions: set[int] = set()
     newest = ""
-    with closing(open_store(store, must_exist=True)) as opened:
+    with closing(open_store(str(store), must_exist=True)) as opened:
         for stored in opened.describe():
             fingerprints[stored.fingerprint] += 1
             dimensions.add(stored.dimension)
             newest = max(newest, stored.created)
     return Contents(
-        store=store,
+        store=str(store),
         count=fingerprints.total(),
         dimensions=tuple(sorted(dimensions)),
         fingerprints=dict(fingerprints.most_common()),
