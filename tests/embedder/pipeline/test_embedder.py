@@ -37,7 +37,7 @@ def children() -> set[int]:
 
 
 @pytest.mark.parametrize(
-    "engine", ["torch", *(pytest.param(each, marks=pytest.mark.slow) for each in ("openvino", "mnn"))]
+    "engine", ["torch", pytest.param("openvino", marks=pytest.mark.slow), pytest.param("mnn", marks=pytest.mark.slow)]
 )
 def test_vectors_are_those_of_a_run_to_the_last_bit(
     photo_folder: Path, weights: Path, tmp_path: Path, engine: str
@@ -79,8 +79,9 @@ def test_order_is_kept_over_many_batches_and_threads(photo_folder: Path, embedde
     one_by_one = np.concatenate([embedder(str(path)) for path in paths])
     mixed: list[Any] = [each for path in paths for each in (path, path.read_bytes(), Image.open(path))] * 2
     lazily = Image.open(paths[0])  # loaded by the first thread that needs it
+    mixed += [lazily, lazily]
     with ThreadPoolExecutor(4) as pool:
-        for made in pool.map(lambda _: embedder([*mixed, lazily, lazily]), range(4)):
+        for made in pool.map(lambda _: embedder(mixed), range(4)):
             assert np.array_equal(made[0:72:3], np.tile(one_by_one, (2, 1)))
             assert np.array_equal(made[1:72:3], made[0:72:3])
             assert np.array_equal(made[72], made[2])
@@ -89,7 +90,7 @@ def test_order_is_kept_over_many_batches_and_threads(photo_folder: Path, embedde
 def test_what_cannot_be_decoded_raises_or_is_a_named_row_of_nan(photo_folder: Path, embedder: Embedder) -> None:
     good = files(photo_folder)[0]
     cut = Image.open(io.BytesIO(good.read_bytes()[:2000]))
-    given = [good, b"not an image", photo_folder / "gone.jpg", None, cut, good.read_bytes(), b""]
+    given: list[Any] = [good, b"not an image", photo_folder / "gone.jpg", None, cut, good.read_bytes(), b""]
     vectors, failures = embedder(given, errors="none")
     assert np.isnan(vectors).all(axis=1).tolist() == [False, True, True, True, True, False, True]
     assert np.array_equal(vectors[0], vectors[5])
