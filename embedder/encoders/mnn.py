@@ -25,6 +25,8 @@ from embedder.system.cores import usable_cores
 
 BATCH = 16
 
+ZEROS = bytes(1 << 20)
+
 MOST_LANES = 8
 """A lane takes about 200 MB: its own copy of the weights, and a batch's intermediate results."""
 
@@ -96,7 +98,8 @@ def _convert(onnx: Path, path: Path) -> None:
 
     with path.open("wb") as file:
         # The converter does not report a full disk. Its file, which replaces this one, is about as large as the model.
-        os.posix_fallocate(file.fileno(), 0, onnx.stat().st_size)
+        for _ in range(0, onnx.stat().st_size, len(ZEROS)):
+            file.write(ZEROS)
     _tools.mnnconvert(["-", "-f", "ONNX", "--modelFile", str(onnx), "--MNNModel", str(path), "--bizCode", "embedder"])
 
 
