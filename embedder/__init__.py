@@ -1,11 +1,12 @@
 """Turns images into vectors, and accounts for every image.
 
-from embedder import embed, read, read_batches
+from embedder import Embedder, embed, read, similar
 
 report = embed("photos/", "vectors.db")
 ids, vectors = read("vectors.db", prefix="cats/")
-for ids, vectors in read_batches("vectors.db"):
-    ...
+similar("vectors.db", "cats/1.jpg")
+with Embedder() as embedder:
+    vectors = embedder([open("cats/1.jpg", "rb").read(), pil_image, array])
 """
 
 from __future__ import annotations
@@ -13,32 +14,61 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embedder.errors import ConfigurationError, EmbedderError, TransientError
+    from embedder.errors import ConfigurationError, EmbedderError, ImageError, TransientError
+    from embedder.library.duplicates import Duplicates, duplicates
+    from embedder.library.gallery import Gallery, gallery
+    from embedder.library.similar import Matches, similar
+    from embedder.pipeline.embedder import Embedder
+    from embedder.pipeline.progress import Progress
     from embedder.pipeline.report import Report
-    from embedder.pipeline.session import Progress, embed
+    from embedder.pipeline.session import embed
+    from embedder.records import Failure
     from embedder.vectors.reader import read, read_batches
+    from embedder.vectors.summary import Contents, info
 
 __all__ = [
     "ConfigurationError",
+    "Contents",
+    "Duplicates",
+    "Embedder",
     "EmbedderError",
+    "Failure",
+    "Gallery",
+    "ImageError",
+    "Matches",
     "Progress",
     "Report",
     "TransientError",
+    "duplicates",
     "embed",
+    "gallery",
+    "info",
     "read",
     "read_batches",
+    "similar",
 ]
 __version__ = "0.1.0"
 
 _HOMES = {
     "ConfigurationError": "errors",
+    "Contents": "vectors.summary",
+    "Duplicates": "library.duplicates",
+    "Embedder": "pipeline.embedder",
     "EmbedderError": "errors",
-    "Progress": "pipeline.session",
+    "Failure": "records",
+    "Gallery": "library.gallery",
+    "ImageError": "errors",
+    "Matches": "library.similar",
+    "Progress": "pipeline.progress",
     "Report": "pipeline.report",
     "TransientError": "errors",
+    "duplicates": "library.duplicates",
     "embed": "pipeline.session",
+    "gallery": "library.gallery",
+    "info": "vectors.summary",
     "read": "vectors.reader",
     "read_batches": "vectors.reader",
+    "similar": "library.similar",
 }
 
 
@@ -49,3 +79,8 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(f"embedder.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, which are not imported yet."""
+    return [*__all__, "__version__"]

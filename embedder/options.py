@@ -233,8 +233,8 @@ class Layer:
             raise ConfigurationError(f"{self.called(name)}: {text!r} is not valid: {error}") from None
 
 
-class Options(TypedDict, total=False):
-    """The keywords of `embed`: the same options, with the types that a caller may use."""
+class ModelOptions(TypedDict, total=False):
+    """The keywords of `Embedder`: the options that say how pictures become vectors."""
 
     model: str
     weights: str | Path
@@ -244,19 +244,24 @@ class Options(TypedDict, total=False):
     batch_size: int
     cores: int
     workers: int
-    dtype: Literal["float32", "float16", "uint8", "int8"]
     normalize: bool
+    max_pixels: int
+    damaged: Literal["fail", "embed"]
+
+
+class Options(ModelOptions, total=False):
+    """The keywords of `embed`: the same options, with the types that a caller may use."""
+
+    dtype: Literal["float32", "float16", "uint8", "int8"]
     image_id: ImageIdMode
     recompute: bool
     max_failures: int | str
     """A count, or a percentage such as `5%`."""
-    max_pixels: int
     allow_mixed: bool
     prune: bool
     suffixes: str | Sequence[str]
     hidden: bool
     allow_private: bool
-    damaged: Literal["fail", "embed"]
     failures: str | Path
     notices: str | Path
 

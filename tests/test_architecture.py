@@ -35,12 +35,14 @@ ARROWS = {
     # What a person does with stored vectors.
     "vectors": "SHARED exit_codes models stores pipeline",
     "pages": "SHARED sources decoding stores vectors",
+    # The functions about stored vectors.
+    "library": "SHARED pipeline stores vectors pages",
     "doctor": "SHARED models sources decoding encoders stores",
     # The command line.
-    "commands": "SHARED exit_codes logs encoders pipeline stores vectors pages doctor",
+    "commands": "SHARED exit_codes logs encoders pipeline stores vectors pages library doctor",
     "cli": "SHARED exit_codes logs commands __init__",
     "__main__": "cli",
-    "__init__": "errors pipeline vectors",
+    "__init__": "errors records pipeline vectors library",
 }
 """The rooms of `embedder` (a flat module, or a package with all its files) and the rooms each may import.
 

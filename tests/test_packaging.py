@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 import zipfile
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from typing import Any
 import pytest
 
 import embedder
+from tests.photographs import write_photos
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -47,8 +52,8 @@ def tracked() -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The names of the files in a wheel, built without a network from a copy of the sources."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel, built without a network from a copy of the sources, as pip builds one of `git+https://…`."""
     folder = tmp_path_factory.mktemp("wheel")
     ignore = shutil.ignore_patterns("__pycache__")
     for name in ("embedder", "submitter"):
@@ -59,25 +64,114 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     build = "import setuptools.build_meta as backend; backend.build_wheel('.')"
     done = subprocess.run([sys.executable, "-c", build], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
+    return next(folder.glob("*.whl"))
+
+
+def files(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
         return archive.namelist()
 
 
-def test_a_wheel_has_every_module_the_pages_and_the_types(wheel: list[str]) -> None:
+def test_a_wheel_has_every_module_the_pages_and_the_types(wheel: Path) -> None:
     wanted = {
         str(path.relative_to(ROOT))
         for program in ("embedder", "submitter")
         for path in (ROOT / program).rglob("*")
         if path.suffix in (".py", ".typed", ".html", ".css", ".js")
     }
-    shipped = {name for name in wheel if ".dist-info/" not in name}
+    shipped = {name for name in files(wheel) if ".dist-info/" not in name}
     assert shipped == wanted
     assert {"embedder/py.typed", "submitter/py.typed"} <= shipped
 
 
-def test_a_wheel_has_the_licence_and_the_commands(wheel: list[str]) -> None:
-    described = {name.split(".dist-info/")[1] for name in wheel if ".dist-info/" in name}
+def test_a_wheel_has_the_licence_and_the_commands(wheel: Path) -> None:
+    described = {name.split(".dist-info/")[1] for name in files(wheel) if ".dist-info/" in name}
     assert {"METADATA", "entry_points.txt", "licenses/LICENSE"} <= described
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """A virtual environment with the wheel, which finds what embedder depends on in the tests' own environment."""
+
+    folder: Path
+    packages: Path
+
+    def __call__(self, program: str, *words: str, **environment: str) -> str:
+        """Run a program of the environment, far from any checkout; return what it prints."""
+        done = subprocess.run(
+            [self.folder / "bin" / program, *words],
+            cwd=self.folder,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def installed(wheel: Path, tmp_path: Path) -> Installed:
+    """Install the wheel as pip does. Dependencies are looked up, not installed: torch alone takes minutes."""
+    venv.create(tmp_path / "venv", symlinks=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    words = ["uv", "pip", "install", "--quiet", "--offline", "--no-deps", "--python", str(python), str(wheel)]
+    subprocess.run([sys.executable, "-m", *words], check=True)
+    packages = next((tmp_path / "venv").glob("lib/python*/site-packages"))
+    # A .pth file names a folder, whose own .pth files are not read: the editable checkout is not found through it.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    write_photos(tmp_path / "venv" / "photos", 4)
+    return Installed(folder=tmp_path / "venv", packages=packages)
+
+
+def test_a_wheel_is_all_that_a_user_needs(installed: Installed, shared: Path) -> None:
+    found = installed("python", "-c", "import embedder, submitter.cli; print(embedder.__file__)")
+    assert Path(found.strip()) == installed.packages / "embedder" / "__init__.py"
+    cache = {"XDG_CACHE_HOME": str(shared / "cache")}
+    installed("embedder", "run", "photos", "--weights", "random", "--engine", "mnn", **cache)
+    installed("embedder", "gallery", "vectors.db", "--html", "gallery.html")
+    installed("embedder", "similar", "vectors.db", "photo-0000.jpg", "--html", "similar.html")
+    for name in ("gallery.html", "similar.html"):
+        page = (installed.folder / name).read_text(encoding="utf-8")
+        assert "<style>" in page
+        assert "photo-0001.jpg" in page
+
+
+HIDDEN = """
+import fcntl, os, select, signal, sys
+
+for module, names in {
+    fcntl: ("F_SETPIPE_SZ", "F_GETPIPE_SZ", "F_ADD_SEALS"),
+    os: ("sched_getaffinity", "sched_setaffinity", "posix_fallocate", "posix_fadvise", "fdatasync", "memfd_create",
+         "copy_file_range", "pipe2", "eventfd", "splice", "pidfd_open", "O_TMPFILE", "O_DIRECT", "O_PATH"),
+    select: ("epoll",),
+    signal: ("sigtimedwait", "sigwaitinfo", "pidfd_send_signal"),
+}.items():
+    for name in names:
+        if hasattr(module, name):
+            delattr(module, name)
+
+
+def hide(event, arguments):
+    if event == "open" and isinstance(arguments[0], str) and arguments[0].startswith(("/proc/", "/sys/")):
+        raise FileNotFoundError(2, "hidden", arguments[0])
+
+
+sys.addaudithook(hide)
+"""
+"""What Linux has and macOS has not, as far as Python shows it; hidden at the start of every process."""
+
+
+@pytest.mark.slow
+def test_what_is_linux_only_is_done_without(installed: Installed, tmp_path: Path) -> None:
+    """A Mac is not at hand: this hides from every process, decoders included, what a Mac lacks."""
+    (installed.packages / "hidden.pth").write_text("import hiding\n", encoding="utf-8")
+    (installed.packages / "hiding.py").write_text(HIDDEN, encoding="utf-8")
+    for engine in ("mnn", "torch"):
+        cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+        installed("embedder", "run", "photos", "--weights", "random", "--engine", engine, "--recompute", **cache)
+    installed("embedder", "doctor", "photos", "--weights", "random")
+    installed("embedder", "gallery", "vectors.db", "--html", "gallery.html")
 
 
 def test_the_commands_lead_to_functions() -> None:

@@ -50,37 +50,24 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Search, print or write, and return the exit code."""
-    from embedder.stores import open_store
+    from embedder.library.duplicates import duplicates
     from embedder.system.files import check_folder
-    from embedder.vectors.duplicates import check_threshold, find_duplicates
-    from embedder.vectors.meaning import MEANINGLESS, made_at_random
+    from embedder.vectors.duplicates import check_threshold
+    from embedder.vectors.meaning import MEANINGLESS
 
     check_threshold(arguments.threshold)
     if arguments.csv is not None:
         check_folder(arguments.csv, f"--csv {arguments.csv}")
-    store = open_store(arguments.store, must_exist=True)
-    try:
-        count, groups = find_duplicates(
-            store, arguments.threshold, prefix=arguments.prefix, fingerprint=arguments.fingerprint
-        )
-        sample = store.sample()
-    finally:
-        store.close()
-    if sample is not None and made_at_random(arguments.fingerprint or sample.fingerprint):
+    found = duplicates(arguments.store, arguments.threshold, prefix=arguments.prefix, fingerprint=arguments.fingerprint)
+    if found.random:
         print(f"{arguments.store}: {MEANINGLESS}", file=sys.stderr)
     if arguments.csv is not None:
-        _write_csv(arguments.csv, groups)
-    images = sum(len(each.members) for each in groups)
+        _write_csv(arguments.csv, found)
     if arguments.json:
-        listed = [
-            [{"image_id": each.image_id, "score": round(each.score, 6)} for each in group.members] for group in groups
-        ]
-        answer = {"store": arguments.store, "threshold": arguments.threshold, "vectors": count, "groups": listed}
-        print(json.dumps(answer))
+        print(json.dumps(found.as_json()))
     elif arguments.csv is None:
-        _print_table(groups)
-    found = f"{len(groups):,} group{'' if len(groups) == 1 else 's'}"
-    print(f"{found} of {images:,} images among {count:,}, at {arguments.threshold} or more", file=sys.stderr)
+        _print_table(found)
+    print(found.headline(), file=sys.stderr)
     return exit_codes.DONE
 
 

@@ -43,28 +43,19 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the page and return the exit code."""
-    from embedder.pages import check_page
-    from embedder.pages.collection import make_gallery
-    from embedder.stores import open_store
-    from embedder.vectors.duplicates import check_threshold
+    from embedder.library.gallery import gallery
 
-    check_threshold(arguments.threshold)
-    check_page(arguments.html)
-    store = open_store(arguments.store, must_exist=True)
-    try:
-        shown, without = make_gallery(
-            arguments.html,
-            store,
-            images=arguments.images,
-            failures=arguments.failures,
-            threshold=arguments.threshold,
-            prefix=arguments.prefix,
-            fingerprint=arguments.fingerprint,
-        )
-    finally:
-        store.close()
-    counted = "1 image" if shown == 1 else f"{shown:,} images"
-    note = f", {without:,} without a picture" if without else ""
+    made = gallery(
+        arguments.store,
+        arguments.html,
+        images=arguments.images,
+        failures=arguments.failures,
+        threshold=arguments.threshold,
+        prefix=arguments.prefix,
+        fingerprint=arguments.fingerprint,
+    )
+    counted = "1 image" if made.images == 1 else f"{made.images:,} images"
+    note = f", {made.without_picture:,} without a picture" if made.without_picture else ""
     size = arguments.html.stat().st_size / 1e6
     print(f"{counted}{note}, {size:.1f} MB, in {arguments.html}", file=sys.stderr)
     return exit_codes.DONE

@@ -24,8 +24,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Count the vectors, print a summary, and return the exit code."""
-    from embedder.vectors.summary import describe
+    from embedder.vectors.summary import info
 
-    inventory = describe(arguments.store)
-    print(json.dumps(inventory.as_json()) if arguments.json else inventory.summary())
+    contents = info(arguments.store)
+    print(json.dumps(contents.as_json()) if arguments.json else contents.summary())
     return exit_codes.DONE

@@ -5,17 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from embedder import exit_codes
 from embedder.commands import add_selection, add_store, printable
 from embedder.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from embedder.records import Vectors
-    from embedder.stores import Store
-    from embedder.vectors.search import Match
 
 EXAMPLES = """examples:
   embedder similar vectors.db cats/1.jpg
@@ -67,8 +63,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Search, print the matches, and return the exit code."""
-    from embedder.stores import open_store
-    from embedder.vectors.meaning import MEANINGLESS, made_at_random
+    from embedder.library.similar import similar
+    from embedder.vectors.meaning import MEANINGLESS
 
     if arguments.k < 1:
         raise ConfigurationError(f"-k {arguments.k}: expected 1 or more")
@@ -78,76 +74,39 @@ def run(arguments: argparse.Namespace) -> int:
         from embedder.pages import check_page
 
         check_page(arguments.html)
-    store = open_store(arguments.store, must_exist=True)
-    try:
-        found, vector_is_stored = _search(store, arguments)
-        sample = store.sample()
-        if sample is not None and made_at_random(arguments.fingerprint or sample.fingerprint):
-            print(f"{arguments.store}: {MEANINGLESS}", file=sys.stderr)
-        if arguments.html is not None:
-            from embedder.pages.similar import write_similar
-
-            write_similar(
-                arguments.html,
-                store,
-                arguments.query or arguments.text,
-                found,
-                images=arguments.images,
-                stored=vector_is_stored,
-                text=arguments.text is not None,
-            )
-            counted = "1 picture" if len(found) == 1 else f"{len(found):,} pictures"
-            print(f"{counted} in {arguments.html}", file=sys.stderr)
-    finally:
-        store.close()
-    if arguments.json:
-        matches = [{"image_id": each.image_id, "score": round(each.score, 6)} for each in found]
-        asked = {"query": arguments.query} if arguments.text is None else {"text": arguments.text}
-        print(json.dumps({"store": arguments.store, **asked, "matches": matches}))
-    elif arguments.html is None:
-        for each in found:
-            print(f"{each.score:7.4f}  {printable(each.image_id)}")
-    return exit_codes.DONE
-
-
-def _search(store: Store, arguments: argparse.Namespace) -> tuple[list[Match], bool]:
-    """Return the matches, and whether the query is a stored image."""
-    from embedder.vectors.ids import as_stored
-    from embedder.vectors.search import nearest, nearest_to_stored
-
-    narrowed = {"fingerprint": arguments.fingerprint, "prefix": arguments.prefix}
-    if arguments.text is not None:
-        return nearest(store, _worded(store, arguments), arguments.k, **narrowed), False
-    (image_id,) = as_stored(store, [arguments.query])
-    found = nearest_to_stored(store, image_id, arguments.k, **narrowed)
-    if found is not None:
-        return found, True
-    return nearest(store, _embedded(store, arguments), arguments.k, **narrowed), False
-
-
-def _worded(store: Store, arguments: argparse.Namespace) -> Vectors:
-    from embedder.vectors.query import embed_text, stored_fingerprint
-
-    identity = stored_fingerprint(store, arguments.fingerprint)
-    return embed_text(arguments.text, identity, store=arguments.store, weights=arguments.weights)
-
-
-def _embedded(store: Store, arguments: argparse.Namespace) -> Vectors:
-    query = arguments.query
-    if "://" not in query and not Path(query).exists():
-        from embedder.vectors.ids import suggestions
-
-        (near,) = suggestions(store, [query])
-        close = " or ".join(map(repr, near))
-        remedy = f"did you mean {close}?" if close else "embedder read lists the ids"
-        raise ConfigurationError(f"{query!r} is neither an id in {arguments.store} nor a file; {remedy}")
-    from embedder.vectors.query import embed_query, stored_fingerprint  # loads no model yet
-
-    return embed_query(
-        query,
-        stored_fingerprint(store, arguments.fingerprint),
-        store=arguments.store,
+    found = similar(
+        arguments.store,
+        arguments.query,
+        arguments.k,
+        text=arguments.text,
+        images=arguments.images,
+        prefix=arguments.prefix,
+        fingerprint=arguments.fingerprint,
         weights=arguments.weights,
         device=arguments.device,
         engine=arguments.engine,
     )
+    if found.random:
+        print(f"{arguments.store}: {MEANINGLESS}", file=sys.stderr)
+    if arguments.html is not None:
+        from embedder.pages.similar import write_similar
+        from embedder.stores import open_store
+
+        with closing(open_store(arguments.store, must_exist=True)) as store:
+            write_similar(
+                arguments.html,
+                store,
+                found.query,
+                found,
+                images=found.images,
+                stored=found.stored,
+                text=arguments.text is not None,
+            )
+        counted = "1 picture" if len(found) == 1 else f"{len(found):,} pictures"
+        print(f"{counted} in {arguments.html}", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps(found.as_json()))
+    elif arguments.html is None:
+        for each in found:
+            print(f"{each.score:7.4f}  {printable(each.image_id)}")
+    return exit_codes.DONE

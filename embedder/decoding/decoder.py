@@ -15,12 +15,12 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from embedder.decoding import heif, jpeg, mending, png, refusals, simd
+from embedder.decoding import heif, jpeg, mending, png, refusals
 from embedder.decoding.decoded import Decoded
+from embedder.decoding.fitting import Fitter, orientation_of
 from embedder.decoding.mending import truncated_images
-from embedder.decoding.rendering import to_rgb
 from embedder.errors import ImageError
-from embedder.records import Pixels, Preprocessing
+from embedder.records import Preprocessing
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 """The formats that Pillow may recognise, whatever a file's name says. Pillow knows many more, and starts an external
@@ -29,33 +29,13 @@ program for one of them."""
 JPEGS = ("JPEG", "MPO")
 """Pillow's names for a JPEG. An MPO has several pictures; the first one is the photograph."""
 
-ORIENTATION_TAG = 0x0112  # EXIF 2.3, section 4.6.4
-
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
 LYING = {5, 6, 7, 8}
 """Orientations of pictures that are stored on their side."""
-
-FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 DRAFT_FACTOR = 7.5
 """A JPEG may be decoded at a reduced scale that leaves at least this many times the resized short
 side: then what is lost is no more than the rounding of 8-bit pixels, and vectors keep cosine 0.9999.
 At 4 (a 24-megapixel image at a quarter) they keep 0.9996, at 2 only 0.998. See docs/design.md."""
-
-LONGEST_RESIZE = 16
-"""Past this many crops the long side is not resized as a whole before it is cut, for the memory's sake:
-a 1 × 20,000 image would become a 256 × 5,120,000 one. Elsewhere the whole is resized as the reference
-does it: Pillow rounds to 8 bits between its two passes and may swap them with the size of the result,
-so that resizing the cropped part alone differs by one level here and there (relative error 8e-3)."""
 
 RESIZED_PIXELS = 1 << 24
 """More than any resized image has."""
@@ -90,7 +70,7 @@ class Decoder:
     ) -> None:
         self.preprocessing = preprocessing
         self.max_pixels = max_pixels
-        self.exact = exact
+        self.fitter = Fitter(preprocessing, exact=exact)
         self.damaged = damaged
         self.reserve = reserve
         # Pillow's own limit must not refuse what the user allows, nor what is resized here; ours is
@@ -176,12 +156,9 @@ class Decoder:
         with self.reserve(_bytes_needed(image, full_size)):
             # Nothing but the picture as it is now is kept: a JPEG's is freed once it is RGB.
             loaded, notices = _loaded(image, data, partial=partial)
-            upright = to_rgb(loaded)
-            orientation = _orientation(image)  # a PNG may have it behind the pixels
-            if orientation in UPRIGHT:
-                upright = upright.transpose(UPRIGHT[orientation])
+            orientation = orientation_of(image)  # a PNG may have it behind the pixels
             return Decoded(
-                pixels=self._crop(upright),
+                pixels=self.fitter.fit(loaded, orientation),
                 notices=notices,
                 width=full_size[orientation in LYING],
                 height=full_size[orientation not in LYING],
@@ -198,58 +175,6 @@ class Decoder:
         if scale <= 0.5:
             # A bound in both directions, rounded up: draft() never goes below what it is asked for.
             image.draft(None, (int(width * scale + 1), int(height * scale + 1)))
-
-    def _crop(self, image: Image.Image) -> Pixels:
-        """Resize the picture as the preprocessing says, and cut out the centre: (crop, crop, 3)."""
-        preprocessing = self.preprocessing
-        if preprocessing.fit == "short":
-            return self._crop_short(image)
-        filter = FILTERS[preprocessing.interpolation]
-        resize, crop = preprocessing.resize, preprocessing.crop
-        if preprocessing.fit == "both":
-            square = image.resize((resize, resize), filter)
-        else:
-            # In this order, as the libraries compute it: another one would round some sides to another number.
-            width, height = (max(1, round(side / (max(image.size) / resize))) for side in image.size)
-            square = Image.new("RGB", (resize, resize), preprocessing.fill)
-            square.paste(image.resize((width, height), filter), ((resize - width) // 2, (resize - height) // 2))
-        corner = round((resize - crop) / 2)
-        return np.asarray(square.crop((corner, corner, corner + crop, corner + crop)))
-
-    def _crop_short(self, image: Image.Image) -> Pixels:
-        """Resize the short side and crop the centre. What the crop lacks is black, and nearer the right and bottom."""
-        resize, crop = self.preprocessing.resize, self.preprocessing.crop
-        short = min(image.size)
-        # torchvision truncates the long side.
-        width, height = (resize if side == short else int(resize * side / short) for side in image.size)
-        size = min(crop, width), min(crop, height)
-        part = self._centre(image, (width, height), size)
-        if size == (crop, crop):
-            return part
-        square = np.zeros((crop, crop, 3), np.uint8)
-        left, top = (crop - size[0]) // 2, (crop - size[1]) // 2
-        square[top : top + size[1], left : left + size[0]] = part
-        return square
-
-    def _centre(self, image: Image.Image, resized: tuple[int, int], size: tuple[int, int]) -> Pixels:
-        """Resize the whole picture and cut out its centre.
-
-        Args:
-            resized: width and height of the whole, afterwards.
-            size: width and height of the centre.
-        """
-        filter = self.preprocessing.interpolation
-        # torchvision rounds the crop's corner (half to even).
-        left, top = (round((whole - part) / 2) for whole, part in zip(resized, size, strict=True))
-        x, y = image.width / resized[0], image.height / resized[1]  # source pixels per resized pixel
-        box = (left * x, top * y, min(size[0] * x, image.width - left * x), min(size[1] * y, image.height - top * y))
-        if not self.exact and simd.is_installed():
-            return simd.resized(image, box, size, filter)
-        if max(resized) <= LONGEST_RESIZE * self.preprocessing.crop:
-            whole = image.resize(resized, FILTERS[filter])
-            return np.asarray(whole.crop((left, top, left + size[0], top + size[1])))
-        right, bottom = box[0] + box[2], box[1] + box[3]
-        return np.asarray(image.resize(size, FILTERS[filter], box=(*box[:2], right, bottom)))
 
 
 def _formats(data: bytes) -> tuple[str, ...]:
@@ -279,12 +204,3 @@ def _bytes_needed(image: Image.Image, full_size: tuple[int, int]) -> int:
     if image.info.get("progressive"):
         needed += full_size[0] * full_size[1] * 2 * len(image.getbands())
     return needed
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; as a browser does, an unreadable EXIF block counts as none."""
-    try:
-        value = image.getexif().get(ORIENTATION_TAG, 1)
-    except Exception:
-        return 1
-    return value if isinstance(value, int) else 1

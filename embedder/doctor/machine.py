@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import shutil
+import sys
 from pathlib import Path
 
 from embedder.doctor import Finding, ok
@@ -37,6 +38,8 @@ def memory(workers: int | None, cgroup: Path = CGROUP) -> Finding:
 
 def shared_memory(folder: Path = SHARED_MEMORY) -> Finding:
     """Check the shared memory. Decoding does not use it, but other libraries may use a little."""
+    if not folder.is_dir() and sys.platform != "linux":
+        return ok("not there on this system; decoding does not need it")
     if not folder.is_dir():
         return Finding(
             "warning", f"there is no {folder}", "start the container with --shm-size 64m or sharedMemorySize"

@@ -23,6 +23,8 @@ from embedder.encoders.prepared import INPUT, OUTPUT, Prepared
 from embedder.records import Pixels, Vectors
 from embedder.system.cores import usable_cores
 
+ZEROS = bytes(1 << 20)
+
 
 class MNNEncoder:
     """A network that MNN runs on the CPU; see `Encoder`.
@@ -92,7 +94,8 @@ def _convert(onnx: Path, path: Path) -> None:
 
     with path.open("wb") as file:
         # The converter does not report a full disk. Its file, which replaces this one, is about as large as the model.
-        os.posix_fallocate(file.fileno(), 0, onnx.stat().st_size)
+        for _ in range(0, onnx.stat().st_size, len(ZEROS)):
+            file.write(ZEROS)
     _tools.mnnconvert(["-", "-f", "ONNX", "--modelFile", str(onnx), "--MNNModel", str(path), "--bizCode", "embedder"])
 
 

@@ -48,13 +48,22 @@ def write_page(path: Path, template: str, scripts: Sequence[str], **context: Any
     """
     style = _part("style.css")
     code = "\n".join(['"use strict";', "{", *map(_part, scripts), "}"])
-    page = _environment().get_template(template)
     context["data"] = Markup(_json(context["data"]))
-    html = page.render(
-        style=Markup(style), script=Markup(code), style_hash=_hash(style), script_hash=_hash(code), **context
+    html = filled(
+        template,
+        style=Markup(style),
+        script=Markup(code),
+        style_hash=_hash(style),
+        script_hash=_hash(code),
+        **context,
     )
     with writing(path, "--html") as part:
         part.write_text(html, encoding="utf-8")
+
+
+def filled(template: str, **context: Any) -> str:
+    """Fill a template, whose texts are escaped."""
+    return _environment().get_template(template).render(**context)
 
 
 def webp(pixels: np.ndarray) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from embedder.pages import webp, write_page
+from embedder.pages import filled, webp, write_page
 from embedder.pages.thumbnails import Thumbnail, locate, thumbnails
 from embedder.records import Reference
 from embedder.sources import S3_SCHEME
@@ -17,6 +17,7 @@ from embedder.vectors.search import Match
 SIDE, SMALL_SIDE = 256, 96
 """Pixels of a picture, and of one of many: about 12 and 3 kB."""
 MANY = 200
+GRID_SIDE = 144
 
 
 def write_similar(
@@ -71,5 +72,30 @@ def write_similar(
         matches=[
             {"image_id": match.image_id, "score": match.score, "picture": picture, "reason": each.reason}
             for match, picture, each in list(zip(found, encoded, pictures, strict=True))[first:]
+        ],
+    )
+
+
+def grid(store: Store, found: Sequence[Match], *, images: str | None, note: str = "") -> str:
+    """Return the pictures of some matches side by side, as HTML without scripts, for a notebook.
+
+    Args:
+        note: a sentence above them.
+
+    Raises:
+        ConfigurationError: there is no such place for pictures.
+        TransientError: the store or S3 does not answer.
+    """
+    known = store.lookup([each.image_id for each in found])
+    made = {each.image_id: each for each in thumbnails(locate(known.values(), images), GRID_SIDE)}
+    gone = Thumbnail(image_id="", pixels=None, reason="deleted meanwhile")
+    pictures = [made.get(each.image_id, gone) for each in found]
+    return filled(
+        "grid.html",
+        side=GRID_SIDE,
+        note=note,
+        matches=[
+            (match, None if each.pixels is None else webp(each.pixels), each.reason)
+            for match, each in zip(found, pictures, strict=True)
         ],
     )

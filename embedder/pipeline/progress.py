@@ -6,15 +6,22 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from embedder import exit_codes
 from embedder.pipeline.ledger import Ledger
 from embedder.pipeline.metrics import Meter, totals_of_report, totals_of_tally
+from embedder.pipeline.notebook import NotebookProgress, in_notebook
 from embedder.pipeline.report import Report
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+Progress = Callable[[Ledger, int | None], None]
+"""Called several times a second with the counts so far (`images`, `embedded`, `skipped`, `failed`, and `elapsed` in
+seconds), and with the number of images in the source, None while it is not known."""
 
 LOG_SECONDS = 10.0
 logger = logging.getLogger("embedder")
@@ -143,3 +150,24 @@ def open_progress(*, quiet: bool, as_json: bool = False, deployment: str = "") -
     if as_json:
         return JsonProgress(Meter(deployment))
     return TerminalProgress() if sys.stderr.isatty() else LogProgress()
+
+
+@contextmanager
+def watching(wanted: Progress | bool) -> Iterator[Progress | None]:
+    """Show a run's progress to whoever calls `embed`, within this block.
+
+    Args:
+        wanted: True for a bar in a notebook or on a terminal; False for nothing; or what to call instead.
+    """
+    if not isinstance(wanted, bool):
+        yield wanted
+        return
+    bar: NotebookProgress | TerminalProgress | NoProgress = NoProgress()
+    if wanted and in_notebook():
+        bar = NotebookProgress()
+    elif wanted and sys.stderr.isatty():
+        bar = TerminalProgress()
+    try:
+        yield bar
+    finally:
+        bar.close(None)

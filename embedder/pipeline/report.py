@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from embedder.pipeline.notebook import table
 from embedder.records import Failure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Report:
     """The outcome of `embed` or `embedder run`."""
 
@@ -51,6 +52,30 @@ class Report:
     """Why the run ended before its images did; None if it did not."""
     exit_code: int
     first_failures: tuple[Failure, ...] = ()
+
+    def __repr__(self) -> str:
+        stopped = ", stopped early" if self.stopped else ""
+        return (
+            f"<Report: {self.embedded:,} embedded, {self.skipped:,} skipped, {self.failed:,} failed of "
+            f"{self.images:,} images in {self.seconds:.1f} s{stopped}, in {self.store}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return table(
+            {
+                "images": f"{self.images:,}",
+                "embedded": f"{self.embedded:,}",
+                "skipped": f"{self.skipped:,} (unchanged)",
+                "failed": f"{self.failed:,}",
+                **{f"failed in {cause}": f"{count:,}" for cause, count in self.failures_by_cause.items()},
+                **({"stopped early": self.stopped} if self.stopped else {}),
+                "time": f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s",
+                "made by": f"{self.fingerprint}, {self.dimension} x {self.dtype}",
+                "run by": f"{self.engine} in {self.arithmetic} on {self.device}" if self.device else "no model needed",
+                "store": self.store,
+                "exit code": str(self.exit_code),
+            }
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the contract's JSON object."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Unpack
@@ -14,6 +14,7 @@ from embedder.encoders.own import OwnEncoder
 from embedder.errors import ConfigurationError, TransientError
 from embedder.options import DEFAULT_STORE, FailureLimit, Layer, Options, RunOptions
 from embedder.pipeline.ledger import DAMAGED, Ledger
+from embedder.pipeline.progress import Progress, watching
 from embedder.pipeline.pruning import prune
 from embedder.pipeline.recipe import Recipe, recipe
 from embedder.pipeline.report import Report
@@ -31,17 +32,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("embedder")
 
-Progress = Callable[[Ledger, int | None], None]
-"""Called several times a second with the counts so far (`images`, `embedded`, `skipped`, `failed`, and `elapsed` in
-seconds), and with the number of images in the source, None while it is not known."""
-
 
 def embed(
     source: str | Path,
     store: str | Path | None = None,
     *,
     encoder: OwnEncoder | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool = True,
     **options: Unpack[Options],
 ) -> Report:
     """Embed a source's images into a store, as `embedder run` does.
@@ -51,7 +48,8 @@ def embed(
         store: the path of a SQLite file, or `dynamodb://table`; by default a run's own table, else
             `./vectors.db`.
         encoder: your own model, an `OwnEncoder`. It replaces the options that choose a model.
-        progress: a `Progress`, called several times a second from the calling thread.
+        progress: whether to show a bar in a notebook or on a terminal; or a `Progress`, which is called several times a
+            second from the calling thread instead.
         options: those of `embedder run`, with `_` for `-`: `model`, `weights`, `batch_size` (images),
             `max_failures` (a count, or a percentage as text), … `embed` reads no environment variables for them.
 
@@ -68,7 +66,8 @@ def embed(
     """
     layers = [Layer(values=dict(options))]
     store = None if store is None else str(store)
-    return open_session(str(source), store, *layers, encoder=encoder, progress=progress).run()
+    with watching(progress) as show:
+        return open_session(str(source), store, *layers, encoder=encoder, progress=show).run()
 
 
 def open_session(

@@ -11,14 +11,14 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from embedder.decoding.decoded import Decoded
 from embedder.decoding.processes import IsolatedDecoder
 from embedder.encoders import Encoder
 from embedder.errors import ImageError, RejectedError, TransientError
 from embedder.options import RunOptions
-from embedder.pipeline.ledger import DAMAGED, Ledger, Named
+from embedder.pipeline.ledger import Ledger, Named
 from embedder.pipeline.number_format import NumberFormat
 from embedder.pipeline.recipe import Recipe
+from embedder.pipeline.rereading import decode_sample
 from embedder.pipeline.skipping import Skipping, Todo
 from embedder.pipeline.stopping import Stop
 from embedder.records import Failure, Picture, Reference, Sample, Stage, StoredVector, Vectors
@@ -218,16 +218,7 @@ class Pipeline:
 
     def _decode(self, samples: Iterable[Sample]) -> Iterator[Picture]:
         def decode(sample: Sample) -> Picture:
-            decoded: Decoded | None = None
-            try:
-                decoded = self.decoder.decode(sample.data)
-            except ImageError:
-                if not self.source.remote:
-                    raise
-            if decoded is None or (self.source.remote and DAMAGED in decoded.notices):
-                # The transfer may have damaged the bytes, so read them once more.
-                sample = self.source.read(sample.reference)
-                decoded = self.decoder.decode(sample.data)
+            sample, decoded = decode_sample(self.decoder, sample, self.source)
             self.ledger.notice(sample.reference, decoded.notices)
             return Picture(reference=sample.reference, pixels=decoded.pixels)
 

@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ def parallel_map(
     cost: Callable[[T], int] = lambda _: 0,
     budget: int = 1,
     cancelled: Callable[[], bool] = lambda: False,
+    executor: ThreadPoolExecutor | None = None,
 ) -> Iterator[R]:
     """Yield `function(item)` for every item as soon as the result is there.
 
@@ -42,6 +43,7 @@ def parallel_map(
         budget: no item is taken while the items in flight cost this much or more.
         cancelled: called before each result, at least every `POLL_SECONDS`. Once it returns true, the iteration ends
             without yielding the items in flight or waiting for them.
+        executor: has the threads to use, and outlives this call; None to start some for this call.
 
     Raises:
         Exception: whatever `function` or `items` raises. The items in flight are finished, but not yielded.
@@ -52,7 +54,7 @@ def parallel_map(
     source = iter(items)
     taken = spent = 0
     more = True
-    with thread_pool(workers, name, cancelled) as executor:
+    with nullcontext(executor) if executor else thread_pool(workers, name, cancelled) as pool:
         while not cancelled():
             while more and taken < depth() and spent < budget:
                 try:
@@ -61,7 +63,7 @@ def parallel_map(
                     more = False
                     break
                 price = cost(item)
-                future = executor.submit(function, item)
+                future = pool.submit(function, item)
                 del item  # so that its memory is freed as soon as the worker is done
                 future.add_done_callback(lambda done, price=price: finished.put((price, done)))  # type: ignore[misc]
                 taken, spent = taken + 1, spent + price

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from embedder.errors import ConfigurationError, TransientError
-from embedder.exit_codes import TRY_AGAIN
+from embedder.errors import ConfigurationError, ImageError, TransientError
 from embedder.models.catalog import find_model
 from embedder.models.checkpoint import Checkpoint, NoWordsError
 from embedder.models.weights import RANDOM
-from embedder.pipeline.session import embed
+from embedder.pipeline.embedder import Embedder
+from embedder.pipeline.handed import OneImage
 from embedder.records import Fingerprint, Vectors
 from embedder.stores import Store
-from embedder.system.files import temporary_folder
-from embedder.vectors.reader import read
 
 
 def stored_fingerprint(store: Store, wanted: str | None) -> str:
@@ -33,10 +31,11 @@ def stored_fingerprint(store: Store, wanted: str | None) -> str:
     return sample.fingerprint
 
 
-def embed_query(image: str, identity: str, *, store: str, weights: str, device: str, engine: str) -> Vectors:
-    """Embed one file or `s3://` object with the model that a fingerprint names.
+def embed_query(image: OneImage, identity: str, *, store: str, weights: str, device: Any, engine: str) -> Vectors:
+    """Embed one image with the model that a fingerprint names.
 
     Args:
+        image: a path or address, or an image in memory.
         identity: the fingerprint of the vectors to compare with.
         store: the name of their store, for messages.
 
@@ -45,29 +44,19 @@ def embed_query(image: str, identity: str, *, store: str, weights: str, device: 
 
     Raises:
         ConfigurationError: other weights are needed, there is no such image, or it cannot be embedded.
-        TransientError: the image cannot be read at the moment, or there is no space for temporary files.
+        TransientError: the image cannot be read at the moment.
     """
     stored = _checkpoint(identity, store, weights)[0]
-    with temporary_folder("a query that is not stored") as folder:
-        own = folder / "query.db"
-        options: dict[str, Any] = {
-            "model": stored.model,
-            "weights": weights,
-            "dtype": stored.data_type,
-            "normalize": stored.normalized,
-            "device": device,
-            "engine": engine,
-        }
-        report = embed(image, own, **options)
-        if report.exit_code == TRY_AGAIN:
-            reason = report.stopped or report.first_failures[0].message
-            raise TransientError(f"{image} cannot be embedded at the moment: {reason}")
-        if report.images != 1:
-            raise ConfigurationError(f"{image} holds {report.images:,} images; a query is one image or a stored id")
-        if report.failed:
-            raise ConfigurationError(f"{image} cannot be embedded: {report.first_failures[0].message}")
-        query: Vectors = read(str(own))[1][0]
-        return query
+    try:
+        with Embedder(
+            model=stored.model, weights=weights, normalize=stored.normalized, device=device, engine=engine
+        ) as embedder:
+            query: Vectors = embedder(image)[0]
+    except ImageError as error:
+        if error.transient:
+            raise TransientError(f"the query cannot be embedded at the moment: {error.message}") from error
+        raise ConfigurationError(f"the query cannot be embedded: {error.message}") from error
+    return query
 
 
 def embed_text(text: str, identity: str, *, store: str, weights: str) -> Vectors:

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from embedder.errors import ConfigurationError
 from embedder.models import home_of
 from embedder.models.catalog import find_model
 from embedder.models.weights import RANDOM
+from embedder.pipeline.notebook import table
 from embedder.records import Fingerprint
 from embedder.stores import open_store
 
@@ -42,9 +44,25 @@ class Contents:
             lines += [f"the weights of {name} are under the licence {text}" for name, text in self.licenses.items()]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        rows = {
+            "vectors": f"{self.count:,}",
+            "dimensions": ", ".join(map(str, self.dimensions)),
+            "newest": self.newest or "",
+            "store": self.store,
+            **{name or "(no fingerprint)": f"{count:,}" for name, count in self.fingerprints.items()},
+        }
+        return table(rows)
 
-def describe(store: str) -> Contents:
+
+def info(store: str | Path) -> Contents:
     """Count what a store holds. A DynamoDB table is scanned for it.
+
+    Args:
+        store: the store's name: `dynamodb://table`, or the path of a SQLite file.
+
+    Returns:
+        The contents: `count`, `dimensions`, `fingerprints`, `newest`. A notebook shows them as a table.
 
     Raises:
         ConfigurationError: there is no such store.
@@ -53,13 +71,13 @@ def describe(store: str) -> Contents:
     fingerprints: Counter[str] = Counter()
     dimensions: set[int] = set()
     newest = ""
-    with closing(open_store(store, must_exist=True)) as opened:
+    with closing(open_store(str(store), must_exist=True)) as opened:
         for stored in opened.describe():
             fingerprints[stored.fingerprint] += 1
             dimensions.add(stored.dimension)
             newest = max(newest, stored.created)
     return Contents(
-        store=store,
+        store=str(store),
         count=fingerprints.total(),
         dimensions=tuple(sorted(dimensions)),
         fingerprints=dict(fingerprints.most_common()),

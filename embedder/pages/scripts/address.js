@@ -1,7 +1,11 @@
 // The page's address names what is shown, so that back and forward work and a picture can be shared.
 function visit(panel, image = -1, instead = false) {
   const hash = `#/${panel}${image < 0 ? "" : `/${encodeURIComponent(ids[image])}`}`;
-  if (hash !== location.hash) history[instead ? "replaceState" : "pushState"](null, "", hash);
+  if (hash !== location.hash) {
+    // In a notebook's frame (about:srcdoc) the first is refused, since the address would be resolved as the notebook's.
+    if (location.protocol === "about:") location.hash = hash;
+    else history[instead ? "replaceState" : "pushState"](null, "", hash);
+  }
   arrive();
 }
 

@@ -31,8 +31,8 @@ import sys
 from tests.embedder.limits import peak_megabytes
 from embedder.cli import main
 assert main(["run", sys.argv[1], "--store", sys.argv[2], "--weights", "random", "--quiet"]) == 0
-from embedder.vectors.summary import describe
-assert describe(sys.argv[2]).count == int(sys.argv[3])
+from embedder.vectors.summary import info
+assert info(sys.argv[2]).count == int(sys.argv[3])
 print(peak_megabytes())
 """
 

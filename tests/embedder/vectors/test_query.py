@@ -70,7 +70,7 @@ def test_a_folder_and_a_broken_file_are_no_query(tmp_path: Path, photo_folder: P
     broken.write_bytes(b"not an image")
     folder = command("similar", store, photo_folder, "--weights", "random")
     assert folder.returncode == 2
-    assert "12 images" in folder.stderr
+    assert "is a folder; a query is one image" in folder.stderr
     bad = command("similar", store, broken, "--weights", "random")
     assert bad.returncode == 2
     assert "not an image" in bad.stderr

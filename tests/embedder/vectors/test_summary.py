@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from embedder.vectors.summary import describe
+from embedder.vectors.summary import info
 from tests.embedder.commands import command
 from tests.embedder.stored import FINGERPRINT, fill, many, stored
 
@@ -12,7 +12,7 @@ from tests.embedder.stored import FINGERPRINT, fill, many, stored
 def test_counts_of_a_store(store_name: str) -> None:
     newest = "2026-11-06T09:00:00+00:00"
     fill(store_name, [*many(120), stored("a", created=newest), stored("b", fingerprint="another/model", dimension=256)])
-    found = describe(store_name)
+    found = info(store_name)
     assert found.count == 122
     assert found.dimensions == (256, 512)
     assert found.fingerprints == {FINGERPRINT: 121, "another/model": 1}
@@ -31,6 +31,6 @@ def test_an_empty_table() -> None:
 
 def test_an_empty_dynamodb_table(table: object) -> None:
     assert table is not None
-    found = describe("dynamodb://vectors")
+    found = info("dynamodb://vectors")
     assert (found.count, found.dimensions, found.fingerprints, found.newest) == (0, (), {}, None)
     assert command("info", "dynamodb://vectors").stdout == "0 vectors in dynamodb://vectors\n"

@@ -1,0 +1,1 @@
+"""Functions about stored vectors, one file each. A notebook shows what they return."""

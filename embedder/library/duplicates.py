@@ -1,0 +1,100 @@
+"""`duplicates`: groups of near-duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+from embedder.pipeline.notebook import table
+from embedder.stores import open_store
+from embedder.vectors.duplicates import Group, find_duplicates
+from embedder.vectors.meaning import MEANINGLESS, is_random
+
+SHOWN_GROUPS = 20
+SHOWN_MEMBERS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicates(Sequence[Group]):
+    """The groups of near-duplicates in a store, the largest first.
+
+    A group's `members` have an `image_id` and a `score`, the cosine to the first member, which is the one to keep.
+    """
+
+    store: str
+    threshold: float
+    vectors: int
+    """How many vectors were compared."""
+    random: bool
+    """Whether the vectors were made with random weights, so that their cosines mean nothing."""
+    groups: tuple[Group, ...]
+
+    @overload
+    def __getitem__(self, place: int) -> Group:
+        """Return a group."""
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Group]:
+        """Return some of the groups."""
+
+    def __getitem__(self, place: int | slice) -> Group | Sequence[Group]:
+        return self.groups[place]
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __repr__(self) -> str:
+        return f"<Duplicates: {self.headline()}, in {self.store}>"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `embedder duplicates --json` prints."""
+        groups = [
+            [{"image_id": each.image_id, "score": round(each.score, 6)} for each in group.members] for group in self
+        ]
+        return {"store": self.store, "threshold": self.threshold, "vectors": self.vectors, "groups": groups}
+
+    def headline(self) -> str:
+        """Return the counts, for a person."""
+        images = sum(len(group.members) for group in self)
+        found = "1 group" if len(self) == 1 else f"{len(self):,} groups"
+        return f"{found} of {images:,} images among {self.vectors:,}, at {self.threshold} or more"
+
+    def _repr_html_(self) -> str:
+        rows = {self.headline(): self.store, **({"random weights": MEANINGLESS} if self.random else {})}
+        for group in self.groups[:SHOWN_GROUPS]:
+            kept, *others = group.members
+            named = [f"{each.image_id} ({each.score:.4f})" for each in others[:SHOWN_MEMBERS]]
+            more = [f"… {len(others) - SHOWN_MEMBERS:,} more"] if len(others) > SHOWN_MEMBERS else []
+            rows[kept.image_id] = ", ".join(named + more)
+        return table(rows)
+
+
+def duplicates(
+    store: str | Path, threshold: float = 0.98, *, prefix: str = "", fingerprint: str | None = None
+) -> Duplicates:
+    """Group the near-duplicates of a store, as `embedder duplicates` does.
+
+    Args:
+        store: the store's name: `dynamodb://table`, or the path of a SQLite file.
+        threshold: the least cosine of an image to the one that is kept of its group.
+        prefix: only ids that start with this.
+        fingerprint: only vectors made by this model and weights; needed if a store holds several.
+
+    Returns:
+        The groups, a sequence.
+
+    Raises:
+        ConfigurationError: there is no such store, the threshold is no cosine of images that are alike, or the vectors
+            are of several kinds.
+        TransientError: the store does not answer, or the disk is full.
+    """
+    with closing(open_store(str(store), must_exist=True)) as opened:
+        count, groups = find_duplicates(opened, threshold, prefix=prefix, fingerprint=fingerprint)
+        random = is_random(opened, fingerprint)
+    return Duplicates(store=str(store), threshold=threshold, vectors=count, random=random, groups=tuple(groups))
