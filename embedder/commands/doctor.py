@@ -24,10 +24,8 @@ def add(commands: Any) -> None:
         "The checks change nothing.",
         epilog=EXAMPLES + "\nOther options of `embedder run` are taken from EMBEDDER_<OPTION>, as a run takes them.",
     )
-    command.add_argument(
-        "source", nargs="?", metavar="SOURCE", help="the source that `embedder run` will read (default: none)"
-    )
-    command.add_argument("--store", help="the store for the vectors (default: a run's table, else none)")
+    command.add_argument("source", nargs="?", metavar="SOURCE", help="the source that `embedder run` will read (none)")
+    command.add_argument("--store", help="the store for the vectors (a run's table, else none)")
     for name in ("model", "weights"):
         about = options.OPTIONS[name].metadata
         command.add_argument(options.option_name(name), metavar=about["metavar"], help=about["help"])

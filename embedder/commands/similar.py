@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedder import exit_codes
-from embedder.commands import add_selection, add_store, printable
+from embedder.commands import add_selection, add_store, counted, tell_where
 from embedder.errors import ConfigurationError
+from embedder.terminal.bars import steps_on_terminal
+from embedder.terminal.tables import Column, print_table
 
 if TYPE_CHECKING:
     from embedder.records import Vectors
     from embedder.stores import Store
     from embedder.vectors.search import Match
+
+TABLE = (Column("cosine", "right"), Column("image"))
 
 EXAMPLES = """examples:
   embedder similar vectors.db cats/1.jpg
@@ -37,30 +42,17 @@ def add(commands: Any) -> None:
     command.add_argument(
         "query", nargs="?", metavar="QUERY", help="the id of a stored image, else an image file or s3:// address"
     )
-    command.add_argument(
-        "--text", metavar="WORDS", help="search by words instead, if the store's model reads them (OpenCLIP's do)"
-    )
-    command.add_argument("-k", type=int, default=10, metavar="N", help="how many (default: 10)")
+    command.add_argument("--text", metavar="WORDS", help="search by words instead, if the model reads them")
+    command.add_argument("-k", type=int, default=10, metavar="N", help="how many (10)")
     add_selection(command)
-    command.add_argument(
-        "--weights",
-        default="default",
-        metavar="W",
-        help="the weights that made the store's vectors: default, random or a path",
-    )
-    command.add_argument(
-        "--device",
-        default="auto",
-        metavar="D",
-        help="where the model runs for a query that is not stored: auto, cpu or cuda",
-    )
-    command.add_argument(
-        "--engine", default="auto", metavar="E", help="the library that runs the model, as for embedder run"
-    )
-    command.add_argument(
-        "--images", metavar="ROOT", help="where the pictures are (default: where they were embedded from)"
-    )
     command.add_argument("--html", type=Path, metavar="F", help="write a page with the pictures")
+    command.add_argument("--images", metavar="ROOT", help="where the pictures are (where they were embedded)")
+    query = command.add_argument_group("the model, for a query that is not stored")
+    query.add_argument(
+        "--weights", default="default", metavar="W", help="the store's weights: default, random or a PATH (default)"
+    )
+    query.add_argument("--device", default="auto", metavar="D", help="auto, cpu or cuda (auto)")
+    query.add_argument("--engine", default="auto", metavar="E", help="what runs the model, as for embedder run (auto)")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.set_defaults(function=run)
 
@@ -78,8 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         from embedder.pages import check_page
 
         check_page(arguments.html)
-    store = open_store(arguments.store, must_exist=True)
-    try:
+    with closing(open_store(arguments.store, must_exist=True)) as store, steps_on_terminal():
         found, vector_is_stored = _search(store, arguments)
         sample = store.sample()
         if sample is not None and made_at_random(arguments.fingerprint or sample.fingerprint):
@@ -96,17 +87,15 @@ def run(arguments: argparse.Namespace) -> int:
                 stored=vector_is_stored,
                 text=arguments.text is not None,
             )
-            counted = "1 picture" if len(found) == 1 else f"{len(found):,} pictures"
-            print(f"{counted} in {arguments.html}", file=sys.stderr)
-    finally:
-        store.close()
+    if arguments.html is not None:
+        print(f"{counted(len(found), 'picture')} in {arguments.html}", file=sys.stderr)
+        tell_where(arguments.html)
     if arguments.json:
         matches = [{"image_id": each.image_id, "score": round(each.score, 6)} for each in found]
         asked = {"query": arguments.query} if arguments.text is None else {"text": arguments.text}
         print(json.dumps({"store": arguments.store, **asked, "matches": matches}))
     elif arguments.html is None:
-        for each in found:
-            print(f"{each.score:7.4f}  {printable(each.image_id)}")
+        print_table(TABLE, [(f"{each.score:.4f}", each.image_id) for each in found])
     return exit_codes.DONE
 
 

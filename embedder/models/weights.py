@@ -21,11 +21,10 @@ from embedder.models import Model, home_of
 from embedder.models.catalog import find_model
 from embedder.models.hub import HubFile
 from embedder.system.files import is_out_of_space, out_of_space, replacing
+from embedder.system.steps import step
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-logger = logging.getLogger("embedder")
 
 DEFAULT = "default"
 RANDOM = "random"
@@ -161,11 +160,12 @@ def _download(model: Model, path: Path) -> None:
                 "TORCH_HOME to a writable folder such as /tmp/torch, or build a container image that contains them: "
                 f"--build-arg MODEL={model.name}"
             ) from None
-        logger.info("downloading %s to %s", model.url, path)
         # The address comes from the catalog, and the file is checked against its hash.
         with urllib.request.urlopen(model.url, timeout=DOWNLOAD_TIMEOUT) as answer, part.open("wb") as file:  # noqa: S310
-            while block := answer.read(1 << 20):
-                file.write(block)
+            size = int(answer.headers.get("Content-Length") or 0) or None
+            with step(f"downloading {model.url}", total=size, unit="B") as advance:
+                while block := answer.read(1 << 20):
+                    advance(file.write(block))
         if not sha256(part).startswith(model.digest):
             raise OSError("the downloaded file is not the published one: its SHA-256 differs")
 

@@ -6,38 +6,90 @@ import logging
 import sys
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from embedder import exit_codes
-from embedder.pipeline.ledger import Ledger
+from embedder.pipeline.ledger import Ledger, Tally
 from embedder.pipeline.metrics import Meter, totals_of_report, totals_of_tally
 from embedder.pipeline.report import Report
+from embedder.terminal.bars import Bars, duration
+from embedder.terminal.screen import is_terminal
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 LOG_SECONDS = 10.0
+PACE_SECONDS = 20.0
+"""The time whose images a rate is of, so that it follows the images."""
 logger = logging.getLogger("embedder")
 
 
-class TerminalProgress:
-    """A progress bar on stderr."""
+class Pace:
+    """How many images are embedded in a second. Skipped images cost nothing, and so do not count."""
 
     def __init__(self) -> None:
+        self.marks: deque[tuple[float, int]] = deque()
+        """Moments of the last seconds, and how many images were embedded by then."""
+
+    def note(self, now: float, embedded: int) -> None:
+        """Take down how many images are embedded at a moment, in seconds of a clock."""
+        if not embedded or (self.marks and self.marks[-1][1] == embedded):
+            return
+        self.marks.append((now, embedded))
+        while now - self.marks[0][0] > PACE_SECONDS and len(self.marks) > 2:
+            self.marks.popleft()
+
+    @property
+    def rate(self) -> float | None:
+        """Images in a second; None until some time has passed."""
+        if len(self.marks) < 2:
+            return None
+        (began, before), (ended, embedded) = self.marks[0], self.marks[-1]
+        return (embedded - before) / (ended - began) if ended > began else None
+
+
+class TerminalProgress(Bars):
+    """A bar on stderr for the images, and one below it for each step that takes seconds; a `Display` of steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.bar: tqdm[Any] | None = None
+        self.pace = Pace()
 
-    def __call__(self, ledger: Ledger, total: int | None) -> None:
+    def __call__(self, ledger: Ledger, _total: int | None) -> None:
         if self.bar is None:
-            from tqdm import tqdm
+            self.bar = self.add(ledger.total, lambda bar: self._text(bar, ledger))
 
-            self.bar = tqdm(unit=" images", dynamic_ncols=True, smoothing=0.1)
-        self.bar.total = total
-        self.bar.set_postfix(skipped=ledger.skipped, failed=ledger.failed, refresh=False)
-        self.bar.update(ledger.images - self.bar.n)
+    def _text(self, bar: tqdm[Any], ledger: Ledger) -> str:
+        """Bring the bar up to date, and return its text."""
+        tally = ledger.tally()
+        self.pace.note(time.monotonic(), tally.embedded)
+        # Files may have come since they were counted.
+        bar.total = None if ledger.total is None else max(ledger.total, tally.images)
+        bar.n = tally.images
+        return bar_text(tally, bar.total, self.pace.rate)
 
-    def close(self, _report: Report | None, **_about: bool) -> None:
-        if self.bar is not None:
-            self.bar.close()
+    def close(self, _report: Report | None = None, **_about: bool) -> None:
+        super().close()
+
+
+def bar_text(tally: Tally, total: int | None, rate: float | None) -> str:
+    """Return what stands beside the bar: `208 of 875, 29/s, 23 s left, 1 failed`."""
+    parts = [f"{tally.images:,} of {total:,}" if total else f"{tally.images:,} images"]
+    if rate:
+        parts.append(f"{_rate(rate)}/s")
+        if total:
+            parts.append(f"{duration((total - tally.images) / rate)} left")
+    if tally.skipped:
+        parts.append(f"{tally.skipped:,} unchanged")
+    if tally.failed:
+        parts.append(f"{tally.failed:,} failed")
+    return ", ".join(parts)
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 9.95 else f"{rate:.1f}"
 
 
 class LogProgress:
@@ -123,14 +175,14 @@ class NoProgress:
 
 def _sentence(ledger: Ledger, total: int | None) -> str:
     of = f" of {total:,}" if total else ""
-    rate = ledger.images / ledger.elapsed
-    return f"{ledger.images:,}{of} images ({ledger.skipped:,} skipped, {ledger.failed:,} failed), {rate:.1f}/s"
+    rate = ledger.embedded / ledger.elapsed
+    return f"{ledger.images:,}{of} images ({ledger.skipped:,} skipped, {ledger.failed:,} failed), {rate:.1f}/s embedded"
 
 
 def _headline(report: Report) -> str:
-    """Return the summary's first line, with the time, the reason for an early end, and the exit code."""
+    """Return the counts, the time, the reason for an early end, and the exit code."""
     early = f"; stopped early: {report.stopped}" if report.stopped else ""
-    return f"{report.summary().splitlines()[0]} in {report.seconds:.1f} s{early}; exit code {report.exit_code}"
+    return f"{report.balance()} in {report.seconds:.1f} s{early}; exit code {report.exit_code}"
 
 
 AnyProgress: TypeAlias = TerminalProgress | LogProgress | JsonProgress | NoProgress
@@ -142,4 +194,4 @@ def open_progress(*, quiet: bool, as_json: bool = False, deployment: str = "") -
         return NoProgress()
     if as_json:
         return JsonProgress(Meter(deployment))
-    return TerminalProgress() if sys.stderr.isatty() else LogProgress()
+    return TerminalProgress() if is_terminal(sys.stderr) else LogProgress()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,7 +14,8 @@ from embedder.models import home_of
 from embedder.models.catalog import find_model
 from embedder.models.weights import RANDOM
 from embedder.records import Fingerprint
-from embedder.stores import open_store
+from embedder.stores import Store, open_store
+from embedder.vectors.reader import incomparable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,35 @@ class Contents:
             lines += [f"{count:12,}  {name or '(no fingerprint)'}" for name, count in self.fingerprints.items()]
             lines += [f"the weights of {name} are under the licence {text}" for name, text in self.licenses.items()]
         return "\n".join(lines)
+
+
+def first_ids(
+    store: Store, ids: Sequence[str] | None, count: int, *, prefix: str = "", fingerprint: str | None = None
+) -> tuple[list[str], int]:
+    """Return the first `count` ids of what `reader.read` would return, and how many those are, without the vectors.
+
+    Raises:
+        ConfigurationError: the vectors are of several kinds.
+    """
+    known = store.describe() if ids is None else store.lookup(list(dict.fromkeys(ids))).values()
+    kinds: Counter[str] = Counter()
+
+    def matching() -> Iterator[str]:
+        for each in known:
+            if each.image_id.startswith(prefix) and fingerprint in (None, each.fingerprint):
+                kinds[each.fingerprint] += 1
+                yield each.image_id
+
+    if ids is None:
+        first = heapq.nsmallest(count, matching())
+        found = kinds.total()
+    else:
+        stored = set(matching())
+        asked = [each for each in ids if each in stored]
+        first, found = asked[:count], len(asked)
+    if len(kinds) > 1:
+        raise incomparable(store.name, [f"{kind or 'unknown'} ({each:,})" for kind, each in kinds.most_common()])
+    return first, found
 
 
 def describe(store: str) -> Contents:
