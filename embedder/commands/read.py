@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 SHOWN_ROWS = 20
 """Rows of the table that a person gets without --out."""
-SHOWN_NUMBERS = 4
-TABLE = (Column("image"), Column("numbers"), Column("the first of them"))
+SHOWN_NUMBERS = 3
+TABLE = (Column("image", fits=True), Column("numbers"), Column("the first of them"))
 
 SUGGESTED_FOR = 3
 """Missing ids for which `read` suggests similar ids. For each one it compares the store's ids."""
@@ -96,7 +96,7 @@ def _show(store: Store, ids: list[str] | None, *, prefix: str, fingerprint: str 
 
 
 def _row(image_id: str, vector: Vectors) -> tuple[str, str, str]:
-    start = " ".join(f"{value:8.4f}" for value in vector[:SHOWN_NUMBERS])
+    start = " ".join(f"{value:7.4f}" for value in vector[:SHOWN_NUMBERS])
     return image_id, f"{len(vector)} x {vector.dtype}", f"{start} …" if len(vector) > SHOWN_NUMBERS else start
 
 

@@ -111,7 +111,10 @@ def _run(arguments: argparse.Namespace, stop: Stop, ending: Ending) -> int:
     from embedder.system.steps import shown_on
 
     progress = ending.progress = open_progress(
-        quiet=ending.quiet, as_json=ending.log_is_json, deployment=config.deployment()
+        quiet=ending.quiet,
+        as_json=ending.log_is_json,
+        deployment=config.deployment(),
+        stopping=stop.signalled,
     )
     display = progress if isinstance(progress, TerminalProgress) else None
     try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from embedder.stores import Store
     from embedder.vectors.search import Match
 
-TABLE = (Column("cosine", "right"), Column("image"))
+TABLE = (Column("cosine", "right"), Column("image", fits=True))
 
 EXAMPLES = """examples:
   embedder similar vectors.db cats/1.jpg

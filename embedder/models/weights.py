@@ -10,6 +10,7 @@ import hashlib
 import logging
 import re
 import sys
+import urllib.error
 import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -115,29 +116,51 @@ def published_file(model: Model) -> Path:
             raise ConfigurationError(f"{model.name} has no published weights; give --weights PATH or --weights random")
         try:
             if hub:
-                logger.info("downloading %s to %s", model.url, hub.folder)
-                return hub.download()
+                with step(f"downloading {model.url}"):
+                    return hub.download()
             _download(model, path)
         except OSError as error:  # urllib's errors are OSErrors, too
             if is_out_of_space(error):
                 raise out_of_space(f"the published weights in {path}", error) from error
-            fetch = f"hf download {hub.repository} {hub.name}" if hub else ""
-            copy = (
-                f"bring the file into {hub.folder} ({fetch}, on a machine that can)"
-                if hub
-                else f"copy the file to {path}"
-            )
-            raise ConfigurationError(
-                f"the published weights of {model.name} cannot be downloaded: {model.url}: {_first_sentence(error)}. "
-                f"Let this machine reach that address, or {copy}, or give --weights PATH (a state dict of your own), "
-                "or try things out with --weights random"
-            ) from None
+            raise _unreachable(model, path, error) from None
     if model.digest and not sha256(path).startswith(model.digest):
         raise ConfigurationError(
             f"{path} is not the file that {home_of(model.name)[0].distribution} publishes (its SHA-256 should "
             f"start with {model.digest}); delete it so that it is downloaded again, or pass it as --weights PATH"
         )
     return path
+
+
+def downloadable_size(model: Model) -> int | None:
+    """Ask whether the published file can be downloaded, without doing so.
+
+    Returns:
+        Its bytes; None if the server does not say.
+
+    Raises:
+        ConfigurationError: the server does not answer, or does not have the file.
+    """
+    request = urllib.request.Request(model.url, method="HEAD")  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT) as answer:  # noqa: S310
+            return int(answer.headers.get("Content-Length") or 0) or None
+    except OSError as error:
+        # The hub may want the library's token, or have the file under its older name.
+        if isinstance(error, urllib.error.HTTPError) and HubFile.at(model.url):
+            return None
+        raise _unreachable(model, published_path(model), error) from None
+
+
+def _unreachable(model: Model, path: Path, error: OSError) -> ConfigurationError:
+    hub = HubFile.at(model.url)
+    copy = f"copy the file to {path}"
+    if hub:
+        copy = f"bring the file into {hub.folder} (hf download {hub.repository} {hub.name}, on a machine that can)"
+    return ConfigurationError(
+        f"the published weights of {model.name} cannot be downloaded: {model.url}: {_first_sentence(error)}. Let this "
+        f"machine reach that address, or {copy}, or give --weights PATH (a state dict of your own), or try things out "
+        "with --weights random"
+    )
 
 
 def sha256(path: Path) -> str:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from embedder import exit_codes
@@ -50,10 +51,15 @@ class Pace:
 
 
 class TerminalProgress(Bars):
-    """A bar on stderr for the images, and one below it for each step that takes seconds; a `Display` of steps."""
+    """A bar on stderr for the images, and one below it for each step that takes seconds; a `Display` of steps.
 
-    def __init__(self) -> None:
+    Args:
+        stopping: returns whether the run has been asked to stop.
+    """
+
+    def __init__(self, stopping: Callable[[], bool] = lambda: False) -> None:
         super().__init__()
+        self.stopping = stopping
         self.bar: tqdm[Any] | None = None
         self.pace = Pace()
 
@@ -66,9 +72,10 @@ class TerminalProgress(Bars):
         tally = ledger.tally()
         self.pace.note(time.monotonic(), tally.embedded)
         # Files may have come since they were counted.
-        bar.total = None if ledger.total is None else max(ledger.total, tally.images)
-        bar.n = tally.images
-        return bar_text(tally, bar.total, self.pace.rate)
+        total = None if ledger.total is None else max(ledger.total, tally.images)
+        bar.total, bar.n = total, tally.images
+        text = bar_text(tally, total, self.pace.rate)
+        return f"stopping, {text}" if self.stopping() else text
 
     def close(self, _report: Report | None = None, **_about: bool) -> None:
         super().close()
@@ -188,10 +195,20 @@ def _headline(report: Report) -> str:
 AnyProgress: TypeAlias = TerminalProgress | LogProgress | JsonProgress | NoProgress
 
 
-def open_progress(*, quiet: bool, as_json: bool = False, deployment: str = "") -> AnyProgress:
-    """Return the kind of progress that suits stderr: a terminal, a log for a person, or a log for a machine."""
+def open_progress(
+    *,
+    quiet: bool,
+    as_json: bool = False,
+    deployment: str = "",
+    stopping: Callable[[], bool] = lambda: False,
+) -> AnyProgress:
+    """Return the kind of progress that suits stderr: a terminal, a log for a person, or a log for a machine.
+
+    Args:
+        stopping: returns whether the run has been asked to stop.
+    """
     if quiet:
         return NoProgress()
     if as_json:
         return JsonProgress(Meter(deployment))
-    return TerminalProgress() if is_terminal(sys.stderr) else LogProgress()
+    return TerminalProgress(stopping) if is_terminal(sys.stderr) else LogProgress()

@@ -51,8 +51,9 @@ def _sentences(report: Report) -> Iterator[str]:
     if report.hint:
         yield f"faster: {report.hint}"
     if report.embedded or report.skipped:
-        how = f"; {report.engine} in {report.arithmetic} on {report.device}" if report.engine else ""
-        yield f"vectors: {report.fingerprint}, {report.dimension:,} numbers each{how}"
+        yield f"vectors: {report.fingerprint}, {report.dimension:,} numbers each"
+    if report.embedded and report.engine:
+        yield f"made by: {report.engine} in {report.arithmetic} on {report.device}"
 
 
 def _outcome(report: Report) -> Iterator[str]:

@@ -9,12 +9,16 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from embedder.system.steps import Advance, shown_on
-from embedder.terminal.screen import is_terminal
+from embedder.terminal.screen import is_terminal, width
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 TICK_SECONDS = 0.2
+MARGIN = 4
+"""Columns to leave free at the right, so that the `^C` that a terminal prints does not begin another line."""
+ERASE_LINE = "\r\x1b[K"
+"""Takes away what tqdm has not written itself."""
 DELAY_SECONDS = 0.4
 """A step that ends sooner is not shown."""
 
@@ -44,7 +48,7 @@ class Bars:
 
         self._start()
         # With a delay of its own, tqdm draws nothing when it begins. It would not take such a bar off again, either.
-        bar: tqdm[Any] = tqdm(total=total, file=sys.stderr, leave=False, dynamic_ncols=True, delay=delay or 1.0)
+        bar: tqdm[Any] = tqdm(total=total, file=sys.stderr, leave=False, delay=delay or 1.0)
         bar.delay = 0.0
         with self.changing:
             self.shown[bar] = (lambda: text(bar)), delay
@@ -70,6 +74,7 @@ class Bars:
                 if _age(bar) < delay:
                     continue
                 beside = _escaped(text())  # which may bring the bar's numbers up to date
+                bar.ncols = width() - MARGIN
                 bar.bar_format = "{percentage:3.0f}% |{bar}| " + beside if bar.total else beside
                 bar.refresh()
 
@@ -84,6 +89,9 @@ class Bars:
         self.closing.set()
         for bar in reversed(list(self.shown)):
             self.remove(bar)
+        if self.thread is not None:
+            sys.stderr.write(ERASE_LINE)
+            sys.stderr.flush()
         self.resources.close()
 
     @contextmanager

@@ -20,13 +20,15 @@ class Column:
 
     name: str
     align: Literal["left", "right"] = "left"
+    fits: bool = False
+    """Whether its values are shortened where a row is wider than the terminal."""
 
 
 def print_table(table: Sequence[Column], rows: Iterable[Sequence[str]], stream: TextIO | None = None) -> None:
     """Print rows of texts.
 
     Args:
-        table: the columns. On a terminal the widest one is shortened until a row fits.
+        table: the columns.
         rows: for a pipe they are printed as they come, however many they are. For a terminal they are all taken first,
             so give it no more than a person reads.
     """
@@ -36,19 +38,17 @@ def print_table(table: Sequence[Column], rows: Iterable[Sequence[str]], stream: 
             out.write("\t".join(map(printable, row)) + "\n")
         return
     shown = [[printable(value) for value in row] for row in rows]
-    widths = _fitted([max(map(columns, values)) for values in zip([each.name for each in table], *shown, strict=True)])
-    for line in _lines(table, widths, [[each.name for each in table]]):
+    names = [each.name for each in table]
+    widths = [max(map(columns, values)) for values in zip(names, *shown, strict=True)]
+    missing = sum(widths) + len(GAP) * (len(widths) - 1) - width()
+    for place, column in enumerate(table):
+        if column.fits and missing > 0:
+            widths[place] = max(LEAST_ROOM, widths[place] - missing)
+            missing = 0
+    for line in _lines(table, widths, [names]):
         print(painted(line, "bold", out), file=out)
     for line in _lines(table, widths, shown):
         print(line, file=out)
-
-
-def _fitted(widths: list[int]) -> list[int]:
-    spare = width() - len(GAP) * (len(widths) - 1) - sum(widths)
-    if spare < 0:
-        widest = widths.index(max(widths))
-        widths[widest] = max(LEAST_ROOM, widths[widest] + spare)
-    return widths
 
 
 def _lines(table: Sequence[Column], widths: Sequence[int], rows: Iterable[Sequence[str]]) -> Iterator[str]:
