@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         for result in examine(checks(source, store, chosen, shard)):
             results.append(result)
             if not arguments.json:
-                _show(result)
+                show(result)
     counts = {
         status: sum(each.status == status for each in results) for status in ("ok", "warning", "failed", "skipped")
     }
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     return exit_codes.UNHEALTHY if counts["failed"] else exit_codes.DONE
 
 
-def _show(result: Result) -> None:
+def show(result: Result) -> None:
     """Print a result, broken at words on a terminal."""
     style = STYLES.get(result.status)
     status = painted(f"{result.status:8}", style) if style else f"{result.status:8}"

@@ -34,8 +34,8 @@ class Pace:
         """Moments of the last seconds, and how many images were embedded by then."""
 
     def note(self, now: float, embedded: int) -> None:
-        """Take down how many images are embedded at a moment, in seconds of a clock."""
-        if not embedded or (self.marks and self.marks[-1][1] == embedded):
+        """Take down how many images are embedded at a moment, in seconds of a clock, once the model is loaded."""
+        if self.marks and self.marks[-1][1] == embedded:
             return
         self.marks.append((now, embedded))
         while now - self.marks[0][0] > PACE_SECONDS and len(self.marks) > 2:
@@ -70,7 +70,8 @@ class TerminalProgress(Bars):
     def _text(self, bar: tqdm[Any], ledger: Ledger) -> str:
         """Bring the bar up to date, and return its text."""
         tally = ledger.tally()
-        self.pace.note(time.monotonic(), tally.embedded)
+        if "load" in tally.seconds:
+            self.pace.note(time.monotonic(), tally.embedded)
         # Files may have come since they were counted.
         total = None if ledger.total is None else max(ledger.total, tally.images)
         bar.total, bar.n = total, tally.images

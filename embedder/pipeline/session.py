@@ -72,12 +72,12 @@ def embed(
     """
     layers = [Layer(values=dict(options))]
     store = None if store is None else str(store)
-    names = [str(source)] if isinstance(source, str | Path) else list(map(str, source))
+    names = str(source) if isinstance(source, str | Path) else list(map(str, source))
     return open_session(names, store, *layers, encoder=encoder, progress=progress).run()
 
 
 def open_session(
-    sources: Sequence[str],
+    source: str | Sequence[str],
     store: str | None,
     *layers: Layer,
     encoder: OwnEncoder | None = None,
@@ -89,13 +89,14 @@ def open_session(
     """Prepare a run; see `embed`.
 
     Args:
-        sources: the names of one or several sources.
+        source: the name of a source, or the names of several.
         count: whether `progress` wants to know how many images a folder or a prefix has. For a prefix it costs a
             request for every thousand objects.
         layers: the options. The first layer that has an option wins; a submitted run's own options come last.
         stop: lets another thread end the run early.
         shard: the number of the shard, if the source is a submitted run.
     """
+    sources = [source] if isinstance(source, str) else source
     if not sources:
         raise ConfigurationError("there is no source; name a folder, s3://BUCKET/PREFIX/ or a shard")
     stop = stop or Stop()

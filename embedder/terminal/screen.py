@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -10,7 +11,7 @@ from typing import TextIO
 
 from embedder.config import colours_wanted
 
-USUAL_WIDTH = 80
+USUAL_WIDTH, LEAST_WIDTH = 80, 20
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
 
@@ -20,8 +21,11 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def width() -> int:
-    """Return the columns of the terminal; 80 if there is none."""
-    return max(20, shutil.get_terminal_size((USUAL_WIDTH, 24)).columns)
+    """Return the columns of the terminal; without one those of `COLUMNS`, else 80."""
+    for stream in (sys.stdout, sys.stderr):
+        if is_terminal(stream):
+            return max(LEAST_WIDTH, os.get_terminal_size(stream.fileno()).columns or USUAL_WIDTH)
+    return max(LEAST_WIDTH, shutil.get_terminal_size((USUAL_WIDTH, 24)).columns)
 
 
 def painted(text: str, style: str, stream: TextIO | None = None) -> str:
