@@ -24,7 +24,7 @@ COMMANDS = (run, read, similar, gallery, duplicates, info, doctor, completion)
 """Every command, in the order in which --help lists them."""
 
 WIDEST_HELP = 100
-COLUMN = 25
+COLUMN = 23
 """The column of an option's sentence in the help, so that each option is one line of 80 columns."""
 
 EXAMPLES = """examples:

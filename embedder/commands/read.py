@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--out",
         metavar="F",
-        help="F.npz, .npy, .csv, .parquet, .arrow, or an s3vectors:// index",
+        help="F.npz, .npy, .csv, .parquet, .arrow; or s3vectors://…",
     )
     command.set_defaults(function=run, more="ids")
 

@@ -277,7 +277,7 @@ class Session:
             store=self.pipeline.store.name,
             stopped=stopped,
             exit_code=exit_code(ledger, stop, self.options.max_failures),
-            total=ledger.total,
+            total=ledger.total if stopped else tally.images,  # files may have come or gone since they were counted
             hint=hint(self.recipe, self.options, encoder, tally, seconds),
             first_failures=tuple(ledger.first_failures),
         )

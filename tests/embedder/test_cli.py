@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,55 @@ class TestImports:
         found, heavy = imported("info", "v.db", "--json", folder=tmp_path)
         assert found.report["count"] == 3
         assert heavy & {"torch", "torchvision", "PIL", "boto3"} == set()
+
+
+class TestHelp:
+    def test_every_option_is_one_line_of_80_columns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        shown = {each: command(each, "--help").stdout.splitlines() for each in ("run", "read", "similar", "gallery")}
+        assert max(len(line) for lines in shown.values() for line in lines if not line.startswith("  embedder ")) <= 80
+        for lines in shown.values():
+            options = [place for place, line in enumerate(lines) if line.startswith("  -")]
+            assert not [lines[place + 1] for place in options if lines[place + 1].startswith("   ")]
+        titles = [line for line in shown["run"] if line.endswith(":") and not line.startswith(" ")]
+        assert [each.split()[0] for each in titles[1:6]] == ["common", "the", "speed:", "failures:", "cloud"]
+
+    def test_no_command_gets_help_and_a_misspelt_word_the_nearest(self) -> None:
+        found = command()
+        assert found.returncode == 2
+        assert "duplicates" in found.stderr
+        assert "did you mean run?" in command("rnu").stderr
+        assert "'--sotre'; did you mean --store?" in command("run", "images", "--sotre=v.db").stderr
+        assert "'extra'" in command("info", "v.db", "extra").stderr
+
+    def test_a_shell_completes_with_the_script(self) -> None:
+        program = f"""{command("completion", "bash").stdout}
+            complete_words() {{ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _shtab_embedder; echo "${{COMPREPLY[@]}}"; }}
+            complete_words embedder du
+            complete_words embedder run --pre"""
+        done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["duplicates", "--precision"]
+        assert command("completion", "zsh").stdout.startswith("#compdef embedder")
+        assert "complete -c embedder" in command("completion", "fish").stdout
+        assert command("completion", "csh").returncode == 2
+
+
+def test_several_sources_are_one_run(encoder: PixelEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "images", "1.jpg", "2.jpg", "3.jpg")
+    put(tmp_path / "more", "1.jpg", "4.jpg", first_seed=7)
+    monkeypatch.chdir(tmp_path)
+    words = ("run", "images/1.jpg", "images/2.jpg", "--weights", "random", "--json", "more/", "more/4.jpg")
+    report = command(*words, "--store", "v.db").report
+    assert (report["embedded"], report["failed"], report["total"]) == (3, 1, 4)
+    assert report["failures_by_cause"] == {"check: Collision": 1}
+    assert report["ignored"] == {"named twice": 1}
+    assert report["source"] == "images/1.jpg and 3 more"
+    assert set(contents("v.db")) == {"1.jpg", "2.jpg", "4.jpg"}
+    assert contents("v.db")["1.jpg"].source.endswith("images/1.jpg")
+    assert command(*words, "--store", "w.db", "--image-id", "uri").report["embedded"] == 4
+    assert command(*words, "--prune").returncode == 2
+    assert "no file or folder nowhere.jpg" in command("run", "images/1.jpg", "nowhere.jpg").stderr
+    assert encoder.opened == 2
 
 
 def test_help_names_every_exit_code_and_command() -> None:
