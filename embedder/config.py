@@ -94,6 +94,11 @@ def deployment(environment: Mapping[str, str] = os.environ) -> str:
     return environment.get("EMBEDDER_DEPLOYMENT") or "default"
 
 
+def colours_wanted(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a terminal may be written to in colours: https://no-color.org."""
+    return not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+
+
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
     """Return the folder for models prepared for the engines; None if the user has no home folder."""
     if found := environment.get("XDG_CACHE_HOME"):

@@ -84,106 +84,91 @@ def _suffixes(text: str) -> tuple[str, ...]:
     return found
 
 
-def _option(default: Any, parse: Callable[[str], Any], help: str, metavar: str | None = None) -> Any:
-    return field(default=default, metadata={"parse": parse, "help": help, "metavar": metavar})
+GROUPS = ("common", "model", "speed", "failures", "cloud")
+"""The groups of options, in the order in which the help shows them."""
+
+
+def _option(
+    default: Any, parse: Callable[[str], Any], help: str, metavar: str | None = None, *, group: str = "common"
+) -> Any:
+    """Define an option.
+
+    Args:
+        help: one line of at most 55 characters; docs/reference.md says the rest.
+        group: one of `GROUPS`.
+    """
+    assert group in GROUPS
+    return field(default=default, metadata={"parse": parse, "help": help, "metavar": metavar, "group": group})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """The options of `embedder run`. Their names are those of the command line, with `_` for `-`."""
 
-    model: str = _option(
-        "resnet18",
-        str,
-        "any classification model of torchvision, without its classifier (default: resnet18), timm/NAME, or "
-        "open_clip/ARCHITECTURE/TAG",
-        "NAME",
-    )
-    weights: str = _option(
-        "default",
-        str,
-        "default: torchvision's published file; random: seeded, for trying things out; "
-        "or the PATH of a state dict, .pth or .safetensors",
-        "default|random|PATH",
-    )
-    device: str = _option(
-        "auto",
-        choice("auto", "cpu", "cuda"),
-        "where the model runs (default: auto, which is cuda if there is a GPU)",
-        "auto|cpu|cuda",
-    )
-    engine: str = _option(
-        "auto",
-        str,
-        "the library that runs the model: one of {engines}, or auto, the default, which is the fastest installed one "
-        "that reproduces torch's vectors",
-        "NAME",
-    )
+    model: str = _option("resnet18", str, "torchvision's NAME, timm/… or open_clip/… (resnet18)", "NAME", group="model")
+    weights: str = _option("default", str, "default (the published file), random, or a PATH", "W", group="model")
+    device: str = _option("auto", choice("auto", "cpu", "cuda"), "auto, cpu or cuda (auto)", "D", group="speed")
+    engine: str = _option("auto", str, "what runs the model: auto or one of {engines}", "NAME", group="speed")
     precision: Literal["auto", "full"] = _option(
         "auto",
         choice("auto", "full"),
-        "auto, the default: half precision if that is faster and every vector keeps a cosine of 0.9999 to float32; "
-        "full: float32 throughout, with a relative error of at most 1e-3",
-        "auto|full",
+        "auto: half precision where it is as good; full: float32",
+        "P",
+        group="speed",
     )
     batch_size: int | None = _option(
-        None, _positive, "images per call of the model (default: chosen by engine and device)", "N"
+        None, _positive, "images per call of the model (by engine and device)", "N", group="speed"
     )
-    cores: int | None = _option(None, _positive, "processors to use (default: all, or the container's quota)", "N")
-    workers: int | None = _option(None, _positive, "decoding threads (default: one for each core)", "N")
+    cores: int | None = _option(
+        None, _positive, "processors to use (all, or the container's quota)", "N", group="speed"
+    )
+    workers: int | None = _option(None, _positive, "decoding threads (one for each core)", "N", group="speed")
     dtype: str = _option(
         "float32",
         choice("float32", "float16", "uint8", "int8"),
-        "the type of the stored numbers (default: float32); uint8 takes one byte for each number, and becomes int8 if "
-        "some are negative",
-        "float32|float16|uint8|int8",
+        "stored numbers: float32, float16, uint8, int8 (float32)",
+        "DTYPE",
+        group="model",
     )
-    normalize: bool | None = _option(
-        None, switch, "whether to scale every vector to length 1 (default: only for models of OpenCLIP)"
-    )
+    normalize: bool | None = _option(None, switch, "scale every vector to length 1 (only for OpenCLIP)", group="model")
     image_id: ImageIdMode = _option(
         "key",
         choice("key", "uri", "stem"),
-        "what identifies an image: key (the default), its S3 key or its path in the folder; uri, its URI; or stem, its "
-        "file name without suffix",
-        "key|uri|stem",
+        "an image's id: key (path in SOURCE), uri or stem (key)",
+        "MODE",
     )
     recompute: bool = _option(False, switch, "embed every image again and replace what is stored")
     max_failures: FailureLimit = _option(
         FailureLimit(100, percent=True),
         FailureLimit.parse,
-        "how many images may fail, a count or a percentage; if more do, or all, the exit code is 65 (default: 100%%)",
+        "exit with 65 if more fail: a count or a percentage (100%%)",
         "N|P%",
+        group="failures",
     )
     max_pixels: int = _option(
-        DEFAULT_MAX_PIXELS, _positive, "refuse images with more pixels than this (default: 178956970)", "N"
+        DEFAULT_MAX_PIXELS, _positive, "refuse larger images (178956970 pixels)", "N", group="failures"
     )
-    allow_mixed: bool = _option(False, switch, "write to a store that holds vectors of another model or other weights")
-    prune: bool = _option(
-        False, switch, "at the end, delete the vectors whose image no longer exists (folders and prefixes only)"
-    )
+    allow_mixed: bool = _option(False, switch, "add to a store with vectors of another model", group="model")
+    prune: bool = _option(False, switch, "afterwards delete vectors whose image no longer exists")
     suffixes: tuple[str, ...] = _option(
         DEFAULT_SUFFIXES,
         _suffixes,
-        f"the suffixes of image files, in upper or lower case (default: {','.join(DEFAULT_SUFFIXES)})",
-        "A,B,…",
+        "which files are images (jpg,jpeg,png,webp,bmp,gif,…)",
+        "A,B",
     )
-    hidden: bool = _option(
-        False, switch, "take hidden files and folders too, whose name begins with a dot (default: no)"
-    )
-    allow_private: bool = _option(
-        False, switch, "read images from web servers of this machine or its network too (default: no)"
-    )
+    hidden: bool = _option(False, switch, "take hidden files and folders, too")
+    allow_private: bool = _option(False, switch, "read from web servers of this network, too", group="cloud")
     damaged: Literal["fail", "embed"] = _option(
         "fail",
         choice("fail", "embed"),
-        "how to treat an image that has lost part of its data: fail (the default), or embed what is left of it",
-        "fail|embed",
+        "fail, or embed what is left of a damaged image (fail)",
+        "D",
+        group="failures",
     )
-    failures: Path | None = _option(None, Path, "write one JSON line for each failure to this file", "FILE")
-    notices: Path | None = _option(
-        None, Path, "write one JSON line to this file for each image whose damage touches no pixel", "FILE"
+    failures: Path | None = _option(
+        None, Path, "write one JSON line for each failure to a file", "FILE", group="failures"
     )
+    notices: Path | None = _option(None, Path, "the same for damage that touches no pixel", "FILE", group="failures")
 
     @classmethod
     def resolve(cls, *layers: Layer) -> RunOptions:

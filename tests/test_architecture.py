@@ -23,6 +23,7 @@ ARROWS = {
     "records": "",
     "system": "errors",
     "exit_codes": "errors",
+    "terminal": "SHARED",
     "models": "SHARED",
     # The stages. They never import each other.
     "sources": "SHARED",
@@ -31,7 +32,7 @@ ARROWS = {
     "stores": "SHARED",
     # What joins them, and its books.
     "logs": "SHARED",
-    "pipeline": "SHARED exit_codes models sources decoding encoders stores",
+    "pipeline": "SHARED exit_codes terminal models sources decoding encoders stores",
     # What a person does with stored vectors.
     "vectors": "SHARED exit_codes models stores pipeline",
     "pages": "SHARED sources decoding stores vectors",
@@ -39,8 +40,8 @@ ARROWS = {
     "library": "SHARED pipeline stores vectors pages",
     "doctor": "SHARED models sources decoding encoders stores",
     # The command line.
-    "commands": "SHARED exit_codes logs encoders pipeline stores vectors pages library doctor",
-    "cli": "SHARED exit_codes logs commands __init__",
+    "commands": "SHARED exit_codes terminal logs encoders pipeline stores vectors pages library doctor",
+    "cli": "SHARED exit_codes terminal logs commands __init__",
     "__main__": "cli",
     "__init__": "errors records pipeline vectors library",
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 
 def add_store(command: argparse.ArgumentParser) -> None:
@@ -16,6 +18,16 @@ def add_selection(command: argparse.ArgumentParser) -> None:
     command.add_argument("--fingerprint", metavar="F", help="only vectors made by this model and weights")
 
 
-def printable(image_id: str) -> str:
-    """Return an id as a table shows it. An id with characters that would move the cursor or be invisible is quoted."""
-    return image_id if image_id.isprintable() else repr(image_id)
+def add_json(command: argparse.ArgumentParser, help: str = "print one JSON object") -> None:
+    """Add the option `--json`."""
+    command.add_argument("--json", action="store_true", help=help)
+
+
+def tell_where(path: Path) -> None:
+    """Say where to look at a file that was written, so that a terminal can open it."""
+    print(f"Open {path.absolute().as_uri()}", file=sys.stderr)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 image`, `1,200 images`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 from embedder import config, exit_codes, options
+from embedder.terminal.screen import columns, is_terminal, painted, width, wrapped
+
+if TYPE_CHECKING:
+    from embedder.doctor import Result
+
+INDENT = 26
+"""The columns of a result's status and name."""
+LEAST_ROOM = 24
+STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 EXAMPLES = """examples:
   embedder doctor
@@ -24,10 +34,8 @@ def add(commands: Any) -> None:
         "The checks change nothing.",
         epilog=EXAMPLES + "\nOther options of `embedder run` are taken from EMBEDDER_<OPTION>, as a run takes them.",
     )
-    command.add_argument(
-        "source", nargs="?", metavar="SOURCE", help="the source that `embedder run` will read (default: none)"
-    )
-    command.add_argument("--store", help="the store for the vectors (default: a run's table, else none)")
+    command.add_argument("source", nargs="?", metavar="SOURCE", help="the source that `embedder run` will read (none)")
+    command.add_argument("--store", help="the store for the vectors (a run's table, else none)")
     for name in ("model", "weights"):
         about = options.OPTIONS[name].metadata
         command.add_argument(options.option_name(name), metavar=about["metavar"], help=about["help"])
@@ -45,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     store = arguments.store or config.text_from_environment("store")
     shard = config.shard_index()
 
-    from embedder.doctor import Result, examine
+    from embedder.doctor import examine
     from embedder.doctor.plan import checks
     from embedder.system.cores import sharing
 
@@ -54,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         for result in examine(checks(source, store, chosen, shard)):
             results.append(result)
             if not arguments.json:
-                _show(result)
+                show(result)
     counts = {
         status: sum(each.status == status for each in results) for status in ("ok", "warning", "failed", "skipped")
     }
@@ -65,7 +73,13 @@ def run(arguments: argparse.Namespace) -> int:
     return exit_codes.UNHEALTHY if counts["failed"] else exit_codes.DONE
 
 
-def _show(result: Any) -> None:
-    print(f"{result.status:8} {result.check:16} {result.found}", flush=True)
-    if result.remedy:
-        print(f"{'':25} → {result.remedy}", flush=True)
+def show(result: Result) -> None:
+    """Print a result, broken at words on a terminal."""
+    style = STYLES.get(result.status)
+    status = painted(f"{result.status:8}", style) if style else f"{result.status:8}"
+    room = max(LEAST_ROOM, width() - INDENT) if is_terminal(sys.stdout) else sys.maxsize
+    found, *more = wrapped(result.found, room)
+    print(f"{status} {result.check:16} {found}")
+    for line in [*more, *(wrapped(f"→ {result.remedy}", room, "  ") if result.remedy else [])]:
+        print(" " * max(0, min(INDENT, width() - columns(line))) + line)  # a long address moves to the left
+    sys.stdout.flush()

@@ -6,18 +6,25 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedder import exit_codes
-from embedder.commands import add_selection, add_store, printable
+from embedder.commands import add_selection, add_store, counted, tell_where
+from embedder.terminal.bars import steps_on_terminal
+from embedder.terminal.screen import is_terminal, painted, printable, shortened, width
+from embedder.terminal.tables import Column, print_table
 
 if TYPE_CHECKING:
     from embedder.vectors.duplicates import Group
 
 SHOWN_GROUPS = 20
-"""The most groups that the table shows."""
+"""The most groups that a person is shown."""
+SHOWN_MEMBERS = 10
+"""The most images of a group that a person is shown."""
+MEMBER_INDENT = 10
+COLUMNS = tuple(map(Column, ("group", "image_id", "score", "keep")))
 
 EXAMPLES = """examples:
   embedder duplicates vectors.db
@@ -40,10 +47,10 @@ def add(commands: Any) -> None:
         type=float,
         default=0.98,
         metavar="T",
-        help="the least cosine to the image that is kept (default: 0.98)",
+        help="the least cosine to the image that is kept (0.98)",
     )
     add_selection(command)
-    command.add_argument("--csv", type=Path, metavar="F", help="write group, image_id, score and keep to this file")
+    command.add_argument("--csv", type=Path, metavar="F", help="write all groups to a file")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.set_defaults(function=run)
 
@@ -58,7 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     check_threshold(arguments.threshold)
     if arguments.csv is not None:
         check_folder(arguments.csv, f"--csv {arguments.csv}")
-    found = duplicates(arguments.store, arguments.threshold, prefix=arguments.prefix, fingerprint=arguments.fingerprint)
+    with steps_on_terminal():
+        found = duplicates(
+            arguments.store, arguments.threshold, prefix=arguments.prefix, fingerprint=arguments.fingerprint
+        )
     if found.random:
         print(f"{arguments.store}: {MEANINGLESS}", file=sys.stderr)
     if arguments.csv is not None:
@@ -66,18 +76,35 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(found.as_json()))
     elif arguments.csv is None:
-        _print_table(found)
+        _print_groups(found)
     print(found.headline(), file=sys.stderr)
+    if arguments.csv is not None:
+        tell_where(arguments.csv)
     return exit_codes.DONE
 
 
-def _print_table(groups: Sequence[Group]) -> None:
-    for group in groups[:SHOWN_GROUPS]:
+def _print_groups(groups: Sequence[Group]) -> None:
+    """Print the head of each group and its first members to a person, and every member to a pipe."""
+    if not is_terminal(sys.stdout):
+        print_table(COLUMNS, _rows(groups))
+        return
+    for number, group in enumerate(groups[:SHOWN_GROUPS], 1):
+        print(painted(f"group {number}: {counted(len(group.members), 'image')}", "bold"))
+        members = group.members[:SHOWN_MEMBERS]
+        room = width() - MEMBER_INDENT
+        for place, each in enumerate(members):
+            label = f"{each.score:.4f}" if place else "keep"
+            print(f"{label:>8}  {shortened(printable(each.image_id), room)}")
+        if left := len(group.members) - len(members):
+            print(f"{'':8}  … and {left:,} more", file=sys.stderr)
+    if (left := len(groups) - SHOWN_GROUPS) > 0:
+        print(f"… and {counted(left, 'more group')}; --csv duplicates.csv writes them all", file=sys.stderr)
+
+
+def _rows(groups: Sequence[Group]) -> Iterator[tuple[str, str, str, str]]:
+    for number, group in enumerate(groups, 1):
         for place, each in enumerate(group.members):
-            figure = f"{each.score:7.4f}" if place else f"{len(group.members):7,}"
-            print(f"{figure}  {printable(each.image_id)}")
-    if len(groups) > SHOWN_GROUPS:
-        print(f"… and {len(groups) - SHOWN_GROUPS:,} more groups; --csv duplicates.csv writes them all")
+            yield str(number), each.image_id, f"{each.score:.6f}", "no" if place else "yes"
 
 
 def _write_csv(path: Path, groups: Sequence[Group]) -> None:
@@ -85,8 +112,5 @@ def _write_csv(path: Path, groups: Sequence[Group]) -> None:
 
     with writing(path, "--csv") as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["group", "image_id", "score", "keep"])
-        for number, group in enumerate(groups, 1):
-            kept, *others = group.members
-            writer.writerow([number, kept.image_id, f"{kept.score:.6f}", "yes"])
-            writer.writerows([number, each.image_id, f"{each.score:.6f}", "no"] for each in others)
+        writer.writerow([each.name for each in COLUMNS])
+        writer.writerows(_rows(groups))

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from embedder import exit_codes
-from embedder.commands import add_selection, add_store
+from embedder.commands import add_selection, add_store, counted, tell_where
+from embedder.terminal.bars import steps_on_terminal
+
+PAGE = Path("gallery.html")
 
 EXAMPLES = """examples:
-  embedder gallery vectors.db --html gallery.html
+  embedder gallery vectors.db
   embedder gallery dynamodb://table --prefix cats/ --images s3://bucket/ --failures failed.jsonl --html cats.html
 """
 
@@ -25,17 +28,11 @@ def add(commands: Any) -> None:
         epilog=EXAMPLES,
     )
     add_store(command)
-    command.add_argument("--html", type=Path, required=True, metavar="F", help="the page to write")
-    command.add_argument(
-        "--images", metavar="ROOT", help="where the pictures are (default: where they were embedded from)"
-    )
+    command.add_argument("--html", type=Path, default=PAGE, metavar="F", help=f"the page to write ({PAGE})")
+    command.add_argument("--images", metavar="ROOT", help="where the pictures are (where they were embedded)")
     command.add_argument("--failures", type=Path, metavar="F", help="show what embedder run --failures wrote")
     command.add_argument(
-        "--threshold",
-        type=float,
-        default=0.98,
-        metavar="T",
-        help="the least cosine of near-duplicates at first (default: 0.98)",
+        "--threshold", type=float, default=0.98, metavar="T", help="near-duplicates' least cosine at first (0.98)"
     )
     add_selection(command)
     command.set_defaults(function=run)
@@ -45,17 +42,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the page and return the exit code."""
     from embedder.library.gallery import gallery
 
-    made = gallery(
-        arguments.store,
-        arguments.html,
-        images=arguments.images,
-        failures=arguments.failures,
-        threshold=arguments.threshold,
-        prefix=arguments.prefix,
-        fingerprint=arguments.fingerprint,
-    )
-    counted = "1 image" if made.images == 1 else f"{made.images:,} images"
+    with steps_on_terminal():
+        made = gallery(
+            arguments.store,
+            arguments.html,
+            images=arguments.images,
+            failures=arguments.failures,
+            threshold=arguments.threshold,
+            prefix=arguments.prefix,
+            fingerprint=arguments.fingerprint,
+        )
     note = f", {made.without_picture:,} without a picture" if made.without_picture else ""
     size = arguments.html.stat().st_size / 1e6
-    print(f"{counted}{note}, {size:.1f} MB, in {arguments.html}", file=sys.stderr)
+    print(f"{counted(made.images, 'image')}{note}, {size:.1f} MB, in {arguments.html}", file=sys.stderr)
+    tell_where(arguments.html)
     return exit_codes.DONE

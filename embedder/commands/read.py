@@ -8,14 +8,23 @@ from collections.abc import Sequence
 from contextlib import closing
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedder import exit_codes
-from embedder.commands import add_selection, add_store, printable
+from embedder.commands import add_selection, add_store, counted, tell_where
 from embedder.errors import ConfigurationError
+from embedder.terminal.bars import steps_on_terminal
+from embedder.terminal.screen import is_terminal, printable
+from embedder.terminal.tables import Column, print_table
+
+if TYPE_CHECKING:
+    from embedder.records import Vectors
+    from embedder.stores import Store
 
 SHOWN_ROWS = 20
-"""Rows of the table that `read` prints without --out."""
+"""Rows of the table that a person gets without --out."""
+SHOWN_NUMBERS = 3
+TABLE = (Column("image", fits=True), Column("numbers"), Column("the first of them"))
 
 SUGGESTED_FOR = 3
 """Missing ids for which `read` suggests similar ids. For each one it compares the store's ids."""
@@ -36,22 +45,21 @@ def add(commands: Any) -> None:
         epilog=EXAMPLES,
     )
     add_store(command)
-    command.add_argument("ids", nargs="*", metavar="ID", help="the images wanted (default: all)")
-    command.add_argument("--ids-file", type=Path, metavar="F", help="read ids from this file, one a line")
+    command.add_argument("ids", nargs="*", metavar="ID", help="the images wanted (all)")
+    command.add_argument("--ids-file", type=Path, metavar="F", help="read ids from a file, one a line")
     add_selection(command)
     command.add_argument(
         "--out",
         metavar="F",
-        help="write to F.npz (arrays ids, vectors), F.npy or F.parquet, or to an Amazon S3 Vectors index, "
-        "s3vectors://BUCKET/INDEX",
+        help="F.npz, .npy, .csv, .parquet, .arrow; or s3vectors://…",
     )
-    command.set_defaults(function=run)
+    command.set_defaults(function=run, more="ids")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read vectors, write or show them, and return the exit code."""
+    from embedder.stores import open_store
     from embedder.vectors.export import check_target, write_vectors
-    from embedder.vectors.reader import read
 
     asked = _asked_ids(arguments)
     ids = None if asked is None else _stored_ids(arguments.store, asked)
@@ -63,12 +71,48 @@ def run(arguments: argparse.Namespace) -> int:
         check_target(out)
     narrowed = {"prefix": arguments.prefix, "fingerprint": arguments.fingerprint}
     if out is not None:
-        found, dimension = write_vectors(out, arguments.store, ids, **narrowed)
-        print(f"{len(found):,} vectors of dimension {dimension} in {out}", file=sys.stderr)
-    else:
-        found, vectors = read(arguments.store, ids, **narrowed)
-        _print_table(found, vectors)
+        with steps_on_terminal():
+            found, dimension = write_vectors(out, arguments.store, ids, **narrowed)
+        print(f"{counted(len(found), 'vector')} of dimension {dimension} in {out}", file=sys.stderr)
+        tell_where(out)
+        return _name_missing(ids, found, arguments)
+    with closing(open_store(arguments.store, must_exist=True)) as store:
+        show = _show if is_terminal(sys.stdout) else _stream
+        found = show(store, ids, **narrowed)
     return _name_missing(ids, found, arguments)
+
+
+def _show(store: Store, ids: list[str] | None, *, prefix: str, fingerprint: str | None) -> list[str]:
+    """Print a table of a few vectors for a person, and return the ids that were found, or some of them for all."""
+    from embedder.vectors.reader import select
+    from embedder.vectors.summary import first_ids
+
+    shown, count = first_ids(store, ids, SHOWN_ROWS, prefix=prefix, fingerprint=fingerprint)
+    found, vectors = select(store, shown, fingerprint=fingerprint)
+    print_table(TABLE, [_row(*each) for each in zip(found, vectors, strict=True)])
+    if count > len(found):
+        print(f"… and {count - len(found):,} more; --out vectors.npz writes them all", file=sys.stderr)
+    return found
+
+
+def _row(image_id: str, vector: Vectors) -> tuple[str, str, str]:
+    start = " ".join(f"{value:7.4f}" for value in vector[:SHOWN_NUMBERS])
+    return image_id, f"{len(vector)} x {vector.dtype}", f"{start} …" if len(vector) > SHOWN_NUMBERS else start
+
+
+def _stream(store: Store, ids: list[str] | None, *, prefix: str, fingerprint: str | None) -> list[str]:
+    """Print every vector in full, a line each, and return the ids that were found, or some of them for all.
+
+    Vectors that were asked for by id come in the order of the ids, all others in the store's own.
+    """
+    from embedder.vectors.export import text_rows
+
+    found: list[str] = []
+    for image_id, kind, numbers in text_rows(store, ids, prefix=prefix, fingerprint=fingerprint):
+        sys.stdout.write(f"{printable(image_id)}\t{kind}\t{numbers}\n")
+        if ids is not None or not found:
+            found.append(image_id)
+    return found
 
 
 def _transfer(arguments: argparse.Namespace, ids: list[str] | None) -> int:
@@ -106,14 +150,6 @@ def _asked_ids(arguments: argparse.Namespace) -> list[str] | None:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"--ids-file {arguments.ids_file} cannot be read: {error}") from None
     return [*arguments.ids, *(line.removesuffix("\r") for line in lines if line.strip())]
-
-
-def _print_table(ids: Sequence[str], vectors: Any) -> None:
-    for image_id, vector in zip(ids[:SHOWN_ROWS], vectors, strict=False):
-        start = " ".join(f"{value:8.4f}" for value in vector[:4])
-        print(f"{printable(image_id)}\t{len(vector)} x {vector.dtype}\t{start} …")
-    if len(ids) > SHOWN_ROWS:
-        print(f"… and {len(ids) - SHOWN_ROWS:,} more; --out vectors.npz writes them all")
 
 
 def _name_missing(ids: list[str] | None, found: Sequence[str], arguments: argparse.Namespace) -> int:

@@ -7,12 +7,12 @@ import json
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from embedder import config, exit_codes, logs, options
 from embedder.encoders import engine_names
 from embedder.errors import ConfigurationError, EmbedderError
-from embedder.pipeline.signals import listening
+from embedder.pipeline.signals import SIGNALS, listening
 from embedder.pipeline.stopping import Stop
 
 if TYPE_CHECKING:
@@ -22,54 +22,57 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   embedder run photos/
-  embedder run photos/ --store vectors.db --weights resnet18.pth --failures failed.jsonl
+  embedder run photos/*.jpg more/ --store vectors.db --failures failed.jsonl
   embedder run s3://bucket/images/ --store dynamodb://table
   embedder run shards/00000.jsonl --json
 """
+
+TITLES = {
+    "common": "common options",
+    "model": "the model and its vectors",
+    "speed": "speed",
+    "failures": "failures",
+    "cloud": "cloud and network",
+}
 
 
 def add(commands: Any) -> None:
     """Define the command line of `embedder run`."""
     command = commands.add_parser(
         "run",
+        usage="embedder run SOURCE… [options]",
         help="embed images into a store",
         description="Embed every image of SOURCE into a store. Images that are stored and unchanged are skipped.",
-        epilog=EXAMPLES + "\nEvery option can also be given as EMBEDDER_<OPTION> in the environment.\n\n"
+        epilog=EXAMPLES + "\nEvery option can also be given as EMBEDDER_<OPTION> in the environment. What stands in "
+        "parentheses is the default; docs/reference.md says more about each option.\n\n"
         "exit codes:\n" + "\n".join(f"  {line}" for line in (exit_codes.__doc__ or "").split("\n")[2:-3]),
     )
     command.add_argument(
-        "source",
-        nargs="?",
+        "sources",
+        nargs="*",
         metavar="SOURCE",
         help="a folder, an image file, s3://BUCKET/PREFIX/, a run s3://BUCKET/manifests/RUN_ID/, a shard "
         "(.jsonl or .txt), tar files (.tar, braces name many), or a table of addresses (.csv, .tsv or .parquet); each "
         "local or in S3",
     )
-    command.add_argument(
-        "--store",
-        help="where the vectors go: the path of a SQLite file, or dynamodb://TABLE (default: a run's own table, else "
-        "./vectors.db)",
-    )
+    groups = {name: command.add_argument_group(title) for name, title in TITLES.items() if name != "common"}
+    command._optionals.title = TITLES["common"]
+    groups["common"] = command
+    command.add_argument("--store", help="a SQLite file, or dynamodb://TABLE (./vectors.db)")
     for name, item in options.OPTIONS.items():
         about = {**item.metadata, "help": item.metadata["help"].replace("{engines}", ", ".join(engine_names()))}
+        group = groups[about["group"]]
         if isinstance(item.default, bool) or name == "normalize":
             action = argparse.BooleanOptionalAction if name == "normalize" else "store_true"
-            command.add_argument(options.option_name(name), action=action, default=None, help=about["help"])
+            group.add_argument(options.option_name(name), action=action, default=None, help=about["help"])
         else:
-            command.add_argument(
-                options.option_name(name), metavar=about["metavar"] or name.upper(), help=about["help"]
-            )
-    command.add_argument(
-        "--json", action="store_true", default=None, help="print the report as JSON, as the last line of the output"
-    )
+            group.add_argument(options.option_name(name), metavar=about["metavar"] or name.upper(), help=about["help"])
+    command.add_argument("--json", action="store_true", default=None, help="end with the report as one line of JSON")
     command.add_argument("--quiet", action="store_true", default=None, help="print no progress and no summary")
-    command.add_argument(
-        "--log",
-        metavar="text|json",
-        help="the form of log lines: text for a person, or json with CloudWatch metrics (default: json in AWS Batch, "
-        "else text)",
+    groups["cloud"].add_argument(
+        "--log", metavar="text|json", help="the form of log lines (json in AWS Batch, else text)"
     )
-    command.set_defaults(function=run)
+    command.set_defaults(function=run, more="sources")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -89,35 +92,44 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, stop: Stop, ending: Ending) -> int:
     ending.log_is_json = config.log_is_json(arguments.log)
     ending.quiet = bool(arguments.quiet or config.switch_from_environment("quiet"))
-    logs.open_log(as_json=ending.log_is_json, origin=config.origin(arguments.source), quiet=ending.quiet)
+    named = ", ".join(arguments.sources) or None
+    logs.open_log(as_json=ending.log_is_json, origin=config.origin(named), quiet=ending.quiet)
     given = options.Layer(
         values={name: getattr(arguments, name) for name in options.OPTIONS}, called=options.option_name
     )
-    source = arguments.source or config.text_from_environment("source")
-    if not source:
+    inherited = config.text_from_environment("source")
+    sources = arguments.sources or ([inherited] if inherited else [])
+    if not sources:
         raise ConfigurationError(
             "SOURCE is missing: name a folder, s3://BUCKET/PREFIX/ or a shard, or set EMBEDDER_SOURCE"
         )
     store = arguments.store or config.text_from_environment("store")
     ending.as_json = bool(arguments.json or config.switch_from_environment("json"))
 
-    from embedder.pipeline.progress import open_progress
+    from embedder.pipeline.progress import TerminalProgress, open_progress
     from embedder.pipeline.session import open_session
+    from embedder.system.steps import shown_on
 
     progress = ending.progress = open_progress(
-        quiet=ending.quiet, as_json=ending.log_is_json, deployment=config.deployment()
+        quiet=ending.quiet,
+        as_json=ending.log_is_json,
+        deployment=config.deployment(),
+        stopping=stop.signalled,
     )
+    display = progress if isinstance(progress, TerminalProgress) else None
     try:
-        session = ending.session = open_session(
-            source,
-            store,
-            given,
-            config.environment_layer(),
-            progress=progress,
-            stop=stop,
-            shard=config.shard_index(),
-        )
-        report = session.run()
+        with shown_on(display):
+            session = ending.session = open_session(
+                sources,
+                store,
+                given,
+                config.environment_layer(),
+                progress=progress,
+                stop=stop,
+                shard=config.shard_index(),
+                count=not ending.quiet and not ending.log_is_json,
+            )
+            report = session.run()
     except BaseException:
         progress.close(None)
         raise
@@ -156,16 +168,48 @@ class Ending:
             return  # the run is printing its report
         if self.session and self.begun:
             self._print(self.session.report())
-        elif not self.quiet:
-            logs.complain("embedder run", "stopped before the first image")
+        else:
+            if self.progress:
+                self.progress.close(None)
+            if not self.quiet:
+                logs.complain("embedder run", "stopped before the first image")
         os._exit(exit_codes.SIGNAL_BASE + (self.stop.signal or 0))
 
     def _print(self, report: Report) -> None:
         if self.progress:
             # A run that never began shows the report of an earlier attempt, whose metrics are counted already.
             self.progress.close(report, counted=not self.begun)
-        if not self.quiet and not self.log_is_json:
-            print(report.summary(), file=sys.stderr if self.as_json else sys.stdout)
+        if self.quiet:
+            _complain_of(report)
+        elif not self.log_is_json:
+            _print_summary(report, sys.stderr if self.as_json else sys.stdout)
         if self.as_json:
             print(json.dumps(report.as_json()))
         sys.stdout.flush()
+
+
+def _print_summary(report: Report, stream: TextIO) -> None:
+    from embedder.pipeline.summary import summarize
+    from embedder.terminal.screen import USUAL_WIDTH, painted, width
+
+    for place, line in enumerate(summarize(report, min(USUAL_WIDTH, width()))):
+        word, colon, rest = line.partition(":")
+        style = {"failed": "red", "faster": "yellow"}.get(word) if colon else None
+        if style:
+            line = f"{painted(word, style, stream)}:{rest}"
+        print(line if place else painted(line, "bold", stream), file=stream)
+
+
+def _complain_of(report: Report) -> None:
+    """Say in one sentence, even to a person who wants it quiet, why a run ended badly by itself."""
+    from embedder.pipeline.summary import all_failed
+
+    if report.exit_code in (exit_codes.DONE, *(exit_codes.SIGNAL_BASE + number for number in SIGNALS)):
+        return
+    causes = ", ".join(f"{count:,} {cause}" for cause, count in report.failures_by_cause.items())
+    if report.failed == report.images:
+        why = f"{all_failed(report).removesuffix('.')} ({causes})"
+    else:
+        why = f"{report.failed:,} of {report.images:,} images failed ({causes})" if report.failed else ""
+    stopped = f"stopped after {report.images:,} images: {report.stopped}" if report.stopped else ""
+    logs.complain("embedder run", "; ".join(filter(None, (stopped, why, "--failures FILE names each" * bool(why)))))

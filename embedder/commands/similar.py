@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from embedder import exit_codes
-from embedder.commands import add_selection, add_store, printable
+from embedder.commands import add_selection, add_store, counted, tell_where
 from embedder.errors import ConfigurationError
+from embedder.terminal.bars import steps_on_terminal
+from embedder.terminal.tables import Column, print_table
+
+TABLE = (Column("cosine", "right"), Column("image", fits=True))
 
 EXAMPLES = """examples:
   embedder similar vectors.db cats/1.jpg
@@ -33,30 +37,17 @@ def add(commands: Any) -> None:
     command.add_argument(
         "query", nargs="?", metavar="QUERY", help="the id of a stored image, else an image file or s3:// address"
     )
-    command.add_argument(
-        "--text", metavar="WORDS", help="search by words instead, if the store's model reads them (OpenCLIP's do)"
-    )
-    command.add_argument("-k", type=int, default=10, metavar="N", help="how many (default: 10)")
+    command.add_argument("--text", metavar="WORDS", help="search by words instead, if the model reads them")
+    command.add_argument("-k", type=int, default=10, metavar="N", help="how many (10)")
     add_selection(command)
-    command.add_argument(
-        "--weights",
-        default="default",
-        metavar="W",
-        help="the weights that made the store's vectors: default, random or a path",
-    )
-    command.add_argument(
-        "--device",
-        default="auto",
-        metavar="D",
-        help="where the model runs for a query that is not stored: auto, cpu or cuda",
-    )
-    command.add_argument(
-        "--engine", default="auto", metavar="E", help="the library that runs the model, as for embedder run"
-    )
-    command.add_argument(
-        "--images", metavar="ROOT", help="where the pictures are (default: where they were embedded from)"
-    )
     command.add_argument("--html", type=Path, metavar="F", help="write a page with the pictures")
+    command.add_argument("--images", metavar="ROOT", help="where the pictures are (where they were embedded)")
+    query = command.add_argument_group("the model, for a query that is not stored")
+    query.add_argument(
+        "--weights", default="default", metavar="W", help="the store's weights: default, random or a PATH (default)"
+    )
+    query.add_argument("--device", default="auto", metavar="D", help="auto, cpu or cuda (auto)")
+    query.add_argument("--engine", default="auto", metavar="E", help="what runs the model, as for embedder run (auto)")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.set_defaults(function=run)
 
@@ -74,25 +65,26 @@ def run(arguments: argparse.Namespace) -> int:
         from embedder.pages import check_page
 
         check_page(arguments.html)
-    found = similar(
-        arguments.store,
-        arguments.query,
-        arguments.k,
-        text=arguments.text,
-        images=arguments.images,
-        prefix=arguments.prefix,
-        fingerprint=arguments.fingerprint,
-        weights=arguments.weights,
-        device=arguments.device,
-        engine=arguments.engine,
-    )
+    with steps_on_terminal():
+        found = similar(
+            arguments.store,
+            arguments.query,
+            arguments.k,
+            text=arguments.text,
+            images=arguments.images,
+            prefix=arguments.prefix,
+            fingerprint=arguments.fingerprint,
+            weights=arguments.weights,
+            device=arguments.device,
+            engine=arguments.engine,
+        )
     if found.random:
         print(f"{arguments.store}: {MEANINGLESS}", file=sys.stderr)
     if arguments.html is not None:
         from embedder.pages.similar import write_similar
         from embedder.stores import open_store
 
-        with closing(open_store(arguments.store, must_exist=True)) as store:
+        with closing(open_store(arguments.store, must_exist=True)) as store, steps_on_terminal():
             write_similar(
                 arguments.html,
                 store,
@@ -102,11 +94,10 @@ def run(arguments: argparse.Namespace) -> int:
                 stored=found.stored,
                 text=arguments.text is not None,
             )
-        counted = "1 picture" if len(found) == 1 else f"{len(found):,} pictures"
-        print(f"{counted} in {arguments.html}", file=sys.stderr)
+        print(f"{counted(len(found), 'picture')} in {arguments.html}", file=sys.stderr)
+        tell_where(arguments.html)
     if arguments.json:
         print(json.dumps(found.as_json()))
     elif arguments.html is None:
-        for each in found:
-            print(f"{each.score:7.4f}  {printable(each.image_id)}")
+        print_table(TABLE, [(f"{each.score:.4f}", each.image_id) for each in found])
     return exit_codes.DONE

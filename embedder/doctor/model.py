@@ -9,8 +9,9 @@ from embedder.encoders import Encoder
 from embedder.errors import ConfigurationError
 from embedder.models import Model
 from embedder.models.checkpoint import Checkpoint
-from embedder.models.weights import DEFAULT, DIGITS, RANDOM, published_path, sha256
+from embedder.models.weights import DEFAULT, DIGITS, RANDOM, downloadable_size, published_path, sha256
 from embedder.options import RunOptions
+from embedder.system.files import try_writing
 
 
 class ModelExam:
@@ -40,11 +41,7 @@ class ModelExam:
         published = self.options.weights == DEFAULT
         path = published_path(self.model) if published else Path(self.options.weights)
         if published and not path.exists():
-            return Finding(
-                "warning",
-                f"{path} is not there; a run will download {self.model.url} first{self._license}",
-                f"if the network does not reach that address, copy the file to {path}, or bake it into the image",
-            )
+            return self._download(path)
         checkpoint = Checkpoint.find(self.model, self.options.weights)
         made_by = f"vectors will be {self.fingerprint()}"
         if checkpoint.weights.choice == RANDOM:
@@ -62,6 +59,33 @@ class ModelExam:
     @property
     def _license(self) -> str:
         return f"; their licence is {self.model.license}" if self.model.license else ""
+
+    def _download(self, path: Path) -> Finding:
+        """Try what a run would do first: reach the published file, and write where it will be kept."""
+        if not self.model.url:
+            return Finding("failed", f"{self.model.name} has no published weights", "give --weights PATH, or random")
+        try:
+            bytes_ = downloadable_size(self.model)
+        except ConfigurationError as error:
+            found, _, remedy = str(error).partition(". ")
+            return Finding("failed", found, remedy)
+        folder = path.parent
+        while not folder.exists():
+            folder = folder.parent
+        try:
+            try_writing(folder)
+        except OSError as error:
+            return Finding(
+                "failed",
+                f"{path} is not there, and {folder} cannot be written: {error.strerror}",
+                "set TORCH_HOME to a writable folder",
+            )
+        how_much = f" ({bytes_ / 1e6:.0f} MB)" if bytes_ else ""
+        return Finding(
+            "warning",
+            f"{path} is not there; {self.model.url} answers, and a run will download it first{how_much}{self._license}",
+            f"if later runs have no network, copy the file to {path}, or bake it into the image",
+        )
 
     def device(self) -> Finding:
         """Name the GPU that torch can use, or the reason why it cannot use one."""

@@ -22,12 +22,13 @@ from embedder.encoders.proof import UnusableError, prove
 from embedder.errors import ConfigurationError, EmbedderError
 from embedder.system.cores import processor, processor_flags, usable_cores
 from embedder.system.files import recall, remember
+from embedder.system.steps import step
 from embedder.system.threads import parallel_map
 
 logger = logging.getLogger("embedder")
 
-REMEMBERED = "fastest.json"
-"""Where the choice is kept, beside the prepared network."""
+REMEMBERED, REMEMBERED_FULL = "fastest.json", "fastest-full.json"
+"""Where the choices are kept, beside the prepared network: among all arithmetics, and among those of float32."""
 
 TIMED_PASSES = 3
 """How often each candidate encodes the golden pictures when the fastest is looked for."""
@@ -92,6 +93,16 @@ def open_encoder(
         if len(found) == 1:
             return open_candidate(found[0], prepared, batch_size, full=full)
         return _fastest(found, prepared, batch_size, full=full)
+
+
+def measured_rates(network: Network) -> Mapping[str, float]:
+    """Return the images a second of each candidate, as this machine measured them when it chose among all; empty if
+    it never did."""
+    with Prepared.open(network) as prepared:
+        note = prepared.find(REMEMBERED)
+        known = recall(note) if note else {}
+    rates: Mapping[str, float] = known.get("rates") or {}
+    return rates
 
 
 def candidates(engine: str, device: str, *, full: bool) -> list[Candidate]:
@@ -165,7 +176,8 @@ def _fastest(found: Sequence[Candidate], prepared: Prepared, batch_size: int | N
         "pictures": GOLDEN,
         "full": full,
     }
-    note = prepared.find(REMEMBERED)
+    remembered_in = REMEMBERED_FULL if full else REMEMBERED
+    note = prepared.find(remembered_in)
     known = recall(note) if note else {}
     if known.get("here") == here:
         remembered = [each for each in found if str(each) == known.get("fastest")]
@@ -178,19 +190,21 @@ def _fastest(found: Sequence[Candidate], prepared: Prepared, batch_size: int | N
         raise _none_usable(prepared)
     rates: dict[str, float] = {}
     best: Encoder | None = None
-    for candidate in found:
-        if _superfluous(candidate, rates):
-            continue
-        for _, encoder in _usable([candidate], prepared, batch_size, full=full):
-            rate = rates[str(candidate)] = _rate(encoder, prepared, max(rates.values(), default=0.0))
-            if rate == max(rates.values()):
-                best = encoder  # at most two are in memory at once
+    with step("finding the fastest engine, once on this machine", total=len(found), unit="ways") as advance:
+        for candidate in found:
+            advance(1)
+            if _superfluous(candidate, rates):
+                continue
+            for _, encoder in _usable([candidate], prepared, batch_size, full=full):
+                rate = rates[str(candidate)] = _rate(encoder, prepared, max(rates.values(), default=0.0))
+                if rate == max(rates.values()):
+                    best = encoder  # at most two are in memory at once
     if best is None:
         raise _none_usable(prepared)
     if prepared.keeps:
         fastest = max(rates, key=lambda each: rates[each])
         # If that is not possible, as on a full disk, the next run measures again.
-        remember(prepared.folder / REMEMBERED, {"here": here, "fastest": fastest, "rates": rates})
+        remember(prepared.folder / remembered_in, {"here": here, "fastest": fastest, "rates": rates})
     return best
 
 

@@ -22,6 +22,7 @@ from embedder.encoders import Network
 from embedder.encoders.golden import golden_pictures
 from embedder.records import Pixels, Vectors
 from embedder.system.files import is_out_of_space, replacing, temporary_folder
+from embedder.system.steps import step
 
 logger = logging.getLogger("embedder")
 
@@ -112,7 +113,10 @@ class Prepared:
         return pixels, vectors
 
     def _export(self, path: Path) -> None:
-        logger.info("preparing %s for the fast engines, once on this machine", self.network.name)
+        with step(f"preparing {self.network.name} for the fast engines, once on this machine"):
+            self._export_to_onnx(path)
+
+    def _export_to_onnx(self, path: Path) -> None:
         import torch
 
         from embedder.encoders.pytorch import Normalized

@@ -63,7 +63,7 @@ class Duplicates(Sequence[Group]):
         """Return the counts, for a person."""
         images = sum(len(group.members) for group in self)
         found = "1 group" if len(self) == 1 else f"{len(self):,} groups"
-        return f"{found} of {images:,} images among {self.vectors:,}, at {self.threshold} or more"
+        return f"{found} of {images:,} images among {self.vectors:,}, at a cosine of {self.threshold} or more"
 
     def _repr_html_(self) -> str:
         rows = {self.headline(): self.store, **({"random weights": MEANINGLESS} if self.random else {})}

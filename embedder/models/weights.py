@@ -10,6 +10,7 @@ import hashlib
 import logging
 import re
 import sys
+import urllib.error
 import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,11 +22,10 @@ from embedder.models import Model, home_of
 from embedder.models.catalog import find_model
 from embedder.models.hub import HubFile
 from embedder.system.files import is_out_of_space, out_of_space, replacing
+from embedder.system.steps import step
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-logger = logging.getLogger("embedder")
 
 DEFAULT = "default"
 RANDOM = "random"
@@ -116,29 +116,51 @@ def published_file(model: Model) -> Path:
             raise ConfigurationError(f"{model.name} has no published weights; give --weights PATH or --weights random")
         try:
             if hub:
-                logger.info("downloading %s to %s", model.url, hub.folder)
-                return hub.download()
+                with step(f"downloading {model.url}"):
+                    return hub.download()
             _download(model, path)
         except OSError as error:  # urllib's errors are OSErrors, too
             if is_out_of_space(error):
                 raise out_of_space(f"the published weights in {path}", error) from error
-            fetch = f"hf download {hub.repository} {hub.name}" if hub else ""
-            copy = (
-                f"bring the file into {hub.folder} ({fetch}, on a machine that can)"
-                if hub
-                else f"copy the file to {path}"
-            )
-            raise ConfigurationError(
-                f"the published weights of {model.name} cannot be downloaded: {model.url}: {_first_sentence(error)}. "
-                f"Let this machine reach that address, or {copy}, or give --weights PATH (a state dict of your own), "
-                "or try things out with --weights random"
-            ) from None
+            raise _unreachable(model, path, error) from None
     if model.digest and not sha256(path).startswith(model.digest):
         raise ConfigurationError(
             f"{path} is not the file that {home_of(model.name)[0].distribution} publishes (its SHA-256 should "
             f"start with {model.digest}); delete it so that it is downloaded again, or pass it as --weights PATH"
         )
     return path
+
+
+def downloadable_size(model: Model) -> int | None:
+    """Ask whether the published file can be downloaded, without doing so.
+
+    Returns:
+        Its bytes; None if the server does not say.
+
+    Raises:
+        ConfigurationError: the server does not answer, or does not have the file.
+    """
+    request = urllib.request.Request(model.url, method="HEAD")  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT) as answer:  # noqa: S310
+            return int(answer.headers.get("Content-Length") or 0) or None
+    except OSError as error:
+        # The hub may want the library's token, or have the file under its older name.
+        if isinstance(error, urllib.error.HTTPError) and HubFile.at(model.url):
+            return None
+        raise _unreachable(model, published_path(model), error) from None
+
+
+def _unreachable(model: Model, path: Path, error: OSError) -> ConfigurationError:
+    hub = HubFile.at(model.url)
+    copy = f"copy the file to {path}"
+    if hub:
+        copy = f"bring the file into {hub.folder} (hf download {hub.repository} {hub.name}, on a machine that can)"
+    return ConfigurationError(
+        f"the published weights of {model.name} cannot be downloaded: {model.url}: {_first_sentence(error)}. Let this "
+        f"machine reach that address, or {copy}, or give --weights PATH (a state dict of your own), or try things out "
+        "with --weights random"
+    )
 
 
 def sha256(path: Path) -> str:
@@ -161,11 +183,12 @@ def _download(model: Model, path: Path) -> None:
                 "TORCH_HOME to a writable folder such as /tmp/torch, or build a container image that contains them: "
                 f"--build-arg MODEL={model.name}"
             ) from None
-        logger.info("downloading %s to %s", model.url, path)
         # The address comes from the catalog, and the file is checked against its hash.
         with urllib.request.urlopen(model.url, timeout=DOWNLOAD_TIMEOUT) as answer, part.open("wb") as file:  # noqa: S310
-            while block := answer.read(1 << 20):
-                file.write(block)
+            size = int(answer.headers.get("Content-Length") or 0) or None
+            with step(f"downloading {model.url}", total=size, unit="B") as advance:
+                while block := answer.read(1 << 20):
+                    advance(file.write(block))
         if not sha256(part).startswith(model.digest):
             raise OSError("the downloaded file is not the published one: its SHA-256 differs")
 

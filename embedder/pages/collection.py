@@ -20,6 +20,7 @@ from embedder.pages.sketches import sketch
 from embedder.pages.thumbnails import Thumbnail, locate, thumbnails
 from embedder.records import Reference, VectorInfo, Vectors
 from embedder.stores import Store
+from embedder.system.steps import step
 from embedder.vectors import search
 from embedder.vectors.duplicates import group
 from embedder.vectors.meaning import made_at_random
@@ -66,11 +67,13 @@ def make_gallery(
         )
     known = store.lookup(ids)
     references = locate([known[each] for each in ids if each in known], images)
-    collection = _describe(store.name, ids, vectors, known, references, threshold, failed)
+    with step("laying out the map"):
+        collection = _describe(store.name, ids, vectors, known, references, threshold, failed)
     mosaic = Mosaic(collection.columns, collection.rows, square_side(len(ids)))
     pictures, previews = _pictures(collection, references, mosaic)
     groups = _groups(ids, vectors, pictures, threshold)
-    write_gallery(path, collection, mosaic, pictures, previews, groups)
+    with step(f"writing {path.name}"):
+        write_gallery(path, collection, mosaic, pictures, previews, groups)
     return len(ids), sum(bool(each.reason) for each in pictures)
 
 

@@ -21,6 +21,7 @@ from embedder.sources import READERS, S3_SCHEME, Readers
 from embedder.sources.folder import file_uri
 from embedder.system.cores import usable_cores
 from embedder.system.doors import scheme_of
+from embedder.system.steps import step
 from embedder.system.threads import Budget, parallel_map
 
 WAITING = 4
@@ -115,8 +116,12 @@ def thumbnails(references: Sequence[Reference], side: int, preview: int = 0) -> 
         )
 
     workers = usable_cores() + WAITING
+    made = parallel_map(make, references, workers=workers, depth=lambda: 4 * workers, name="thumbnails")
     try:
-        yield from parallel_map(make, references, workers=workers, depth=lambda: 4 * workers, name="thumbnails")
+        with step("making thumbnails", total=len(references), unit="pictures") as advance:
+            for each in made:
+                advance(1)
+                yield each
     finally:
         decoder.close()
         readers.close()

@@ -57,6 +57,8 @@ class Ledger:
     def __init__(self, *sinks: IO[str], notice_sinks: Sequence[IO[str]] = ()) -> None:
         self.lock = threading.Lock()
         self.began = time.monotonic()
+        self.total: int | None = None
+        """How many images the source has, once that is known."""
         self.embedded = 0
         self.skipped = 0
         self.moved = 0

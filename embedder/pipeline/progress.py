@@ -6,45 +6,104 @@ import logging
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from embedder import exit_codes
-from embedder.pipeline.ledger import Ledger
+from embedder.pipeline.ledger import Ledger, Tally
 from embedder.pipeline.metrics import Meter, totals_of_report, totals_of_tally
 from embedder.pipeline.notebook import NotebookProgress, in_notebook
 from embedder.pipeline.report import Report
+from embedder.terminal.bars import Bars, duration
+from embedder.terminal.screen import is_terminal
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 Progress = Callable[[Ledger, int | None], None]
 """Called several times a second with the counts so far (`images`, `embedded`, `skipped`, `failed`, and `elapsed` in
-seconds), and with the number of images in the source, None while it is not known."""
+seconds), and with the number of images in the source, None while it is not known: they are counted beside the work."""
 
 LOG_SECONDS = 10.0
+PACE_SECONDS = 20.0
+"""The time whose images a rate is of, so that it follows the images."""
 logger = logging.getLogger("embedder")
 
 
-class TerminalProgress:
-    """A progress bar on stderr."""
+class Pace:
+    """How many images are embedded in a second. Skipped images cost nothing, and so do not count."""
 
     def __init__(self) -> None:
+        self.marks: deque[tuple[float, int]] = deque()
+        """Moments of the last seconds, and how many images were embedded by then."""
+
+    def note(self, now: float, embedded: int) -> None:
+        """Take down how many images are embedded at a moment, in seconds of a clock, once the model is loaded."""
+        if self.marks and self.marks[-1][1] == embedded:
+            return
+        self.marks.append((now, embedded))
+        while now - self.marks[0][0] > PACE_SECONDS and len(self.marks) > 2:
+            self.marks.popleft()
+
+    @property
+    def rate(self) -> float | None:
+        """Images in a second; None until some time has passed."""
+        if len(self.marks) < 2:
+            return None
+        (began, before), (ended, embedded) = self.marks[0], self.marks[-1]
+        return (embedded - before) / (ended - began) if ended > began else None
+
+
+class TerminalProgress(Bars):
+    """A bar on stderr for the images, and one below it for each step that takes seconds; a `Display` of steps.
+
+    Args:
+        stopping: returns whether the run has been asked to stop.
+    """
+
+    def __init__(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        super().__init__()
+        self.stopping = stopping
         self.bar: tqdm[Any] | None = None
+        self.pace = Pace()
 
-    def __call__(self, ledger: Ledger, total: int | None) -> None:
+    def __call__(self, ledger: Ledger, _total: int | None) -> None:
         if self.bar is None:
-            from tqdm import tqdm
+            self.bar = self.add(ledger.total, lambda bar: self._text(bar, ledger))
 
-            self.bar = tqdm(unit=" images", dynamic_ncols=True, smoothing=0.1)
-        self.bar.total = total
-        self.bar.set_postfix(skipped=ledger.skipped, failed=ledger.failed, refresh=False)
-        self.bar.update(ledger.images - self.bar.n)
+    def _text(self, bar: tqdm[Any], ledger: Ledger) -> str:
+        """Bring the bar up to date, and return its text."""
+        tally = ledger.tally()
+        if "load" in tally.seconds:
+            self.pace.note(time.monotonic(), tally.embedded)
+        # Files may have come since they were counted.
+        total = None if ledger.total is None else max(ledger.total, tally.images)
+        bar.total, bar.n = total, tally.images
+        text = bar_text(tally, total, self.pace.rate)
+        return f"stopping, {text}" if self.stopping() else text
 
-    def close(self, _report: Report | None, **_about: bool) -> None:
-        if self.bar is not None:
-            self.bar.close()
+    def close(self, _report: Report | None = None, **_about: bool) -> None:
+        super().close()
+
+
+def bar_text(tally: Tally, total: int | None, rate: float | None) -> str:
+    """Return what stands beside the bar: `208 of 875, 29/s, 23 s left, 1 failed`."""
+    parts = [f"{tally.images:,} of {total:,}" if total else f"{tally.images:,} images"]
+    if rate:
+        parts.append(f"{_rate(rate)}/s")
+        if total:
+            parts.append(f"{duration((total - tally.images) / rate)} left")
+    if tally.skipped:
+        parts.append(f"{tally.skipped:,} unchanged")
+    if tally.failed:
+        parts.append(f"{tally.failed:,} failed")
+    return ", ".join(parts)
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 9.95 else f"{rate:.1f}"
 
 
 class LogProgress:
@@ -130,26 +189,36 @@ class NoProgress:
 
 def _sentence(ledger: Ledger, total: int | None) -> str:
     of = f" of {total:,}" if total else ""
-    rate = ledger.images / ledger.elapsed
-    return f"{ledger.images:,}{of} images ({ledger.skipped:,} skipped, {ledger.failed:,} failed), {rate:.1f}/s"
+    rate = ledger.embedded / ledger.elapsed
+    return f"{ledger.images:,}{of} images ({ledger.skipped:,} skipped, {ledger.failed:,} failed), {rate:.1f}/s embedded"
 
 
 def _headline(report: Report) -> str:
-    """Return the summary's first line, with the time, the reason for an early end, and the exit code."""
+    """Return the counts, the time, the reason for an early end, and the exit code."""
     early = f"; stopped early: {report.stopped}" if report.stopped else ""
-    return f"{report.summary().splitlines()[0]} in {report.seconds:.1f} s{early}; exit code {report.exit_code}"
+    return f"{report.balance()} in {report.seconds:.1f} s{early}; exit code {report.exit_code}"
 
 
 AnyProgress: TypeAlias = TerminalProgress | LogProgress | JsonProgress | NoProgress
 
 
-def open_progress(*, quiet: bool, as_json: bool = False, deployment: str = "") -> AnyProgress:
-    """Return the kind of progress that suits stderr: a terminal, a log for a person, or a log for a machine."""
+def open_progress(
+    *,
+    quiet: bool,
+    as_json: bool = False,
+    deployment: str = "",
+    stopping: Callable[[], bool] = lambda: False,
+) -> AnyProgress:
+    """Return the kind of progress that suits stderr: a terminal, a log for a person, or a log for a machine.
+
+    Args:
+        stopping: returns whether the run has been asked to stop.
+    """
     if quiet:
         return NoProgress()
     if as_json:
         return JsonProgress(Meter(deployment))
-    return TerminalProgress() if sys.stderr.isatty() else LogProgress()
+    return TerminalProgress(stopping) if is_terminal(sys.stderr) else LogProgress()
 
 
 @contextmanager
@@ -165,7 +234,7 @@ def watching(wanted: Progress | bool) -> Iterator[Progress | None]:
     bar: NotebookProgress | TerminalProgress | NoProgress = NoProgress()
     if wanted and in_notebook():
         bar = NotebookProgress()
-    elif wanted and sys.stderr.isatty():
+    elif wanted and is_terminal(sys.stderr):
         bar = TerminalProgress()
     try:
         yield bar

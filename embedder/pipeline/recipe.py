@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from embedder.encoders import Encoder
-from embedder.encoders.choice import check_engine, open_encoder
+from embedder.encoders.choice import check_engine, measured_rates, open_encoder
 from embedder.encoders.own import Adapter, OwnEncoder
 from embedder.models.catalog import find_model
 from embedder.models.checkpoint import Checkpoint
@@ -25,6 +25,8 @@ class Recipe:
     dimension: int
     preprocessing: Preprocessing
     open_encoder: Callable[[], Encoder]
+    measured: Callable[[], Mapping[str, float]] = dict
+    """Returns the images a second of each engine and arithmetic, if this machine has ever measured them."""
 
 
 def recipe(options: RunOptions, own: OwnEncoder | None) -> Recipe:
@@ -53,6 +55,7 @@ def _with_model(options: RunOptions) -> Recipe:
             precision=options.precision,
             batch_size=options.batch_size,
         ),
+        measured=lambda: measured_rates(checkpoint),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from embedder.pipeline.notebook import table
@@ -51,6 +51,10 @@ class Report:
     stopped: str | None
     """Why the run ended before its images did; None if it did not."""
     exit_code: int
+    total: int | None = None
+    """How many images the source has; None where that is not known. More than `images` if the run was stopped."""
+    hint: str | None = None
+    """What would make a run like this faster; None if nothing is known."""
     first_failures: tuple[Failure, ...] = ()
 
     def __repr__(self) -> str:
@@ -86,36 +90,20 @@ class Report:
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Report | None:
         """Make a report, without the first failures, from what `as_json` gave; None if a field is missing."""
-        names = {field.name for field in fields(cls)} - {"first_failures"}
-        return cls(**{name: found[name] for name in names}) if names <= set(found) else None
+        known = {field.name: field.default is MISSING for field in fields(cls) if field.name != "first_failures"}
+        if not all(name in found for name, required in known.items() if required):
+            return None
+        return cls(**{name: found[name] for name in known if name in found})
+
+    def balance(self) -> str:
+        """Return the counts as one sum, for log lines."""
+        return (
+            f"{self.images:,} images = {self.embedded:,} embedded + {self.skipped:,} skipped (unchanged) "
+            f"+ {self.failed:,} failed"
+        )
 
     def summary(self) -> str:
-        """Return the figures as a few lines for a person."""
-        lines = [
-            f"{self.images:,} images = {self.embedded:,} embedded + {self.skipped:,} skipped (unchanged) "
-            f"+ {self.failed:,} failed",
-            f"{self.seconds:.1f} s, {self.images_per_second:.1f} images/s"
-            + (f" on {self.device} with {self.engine} in {self.arithmetic}" if self.device else ", no model needed"),
-        ]
-        if self.embedded:
-            stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in self.seconds_by_stage.items())
-            lines.append(f"thread seconds by stage: {stages}")
-        if self.ignored:
-            ignored = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.ignored.items()))
-            lines.append(f"ignored: {ignored} (see --suffixes and --hidden)")
-        if self.moved:
-            lines.append(f"moved: {self.moved:,} of the skipped, whose Source is up to date now")
-        if self.notices:
-            notices = ", ".join(f"{count:,} {kind}" for kind, count in self.notices.items())
-            lines.append(f"notices: {notices} (--notices FILE names each)")
-        if self.pruned:
-            lines.append(f"{self.pruned:,} vectors deleted because their images no longer exist")
-        for failure in self.first_failures:
-            lines.append(f"failed: {failure.image_id!r} in {failure.stage}: {failure.error}: {failure.message}")
-        if self.failed > len(self.first_failures):
-            causes = ", ".join(f"{count:,} {cause}" for cause, count in self.failures_by_cause.items())
-            lines.append(f"all failures: {causes} (--failures FILE names each)")
-        if self.stopped:
-            lines.append(f"stopped early: {self.stopped}; run the same command again to go on from here")
-        lines.append(f"{self.fingerprint}, {self.dimension} x {self.dtype}, in {self.store}")
-        return "\n".join(lines)
+        """Return what a person wants to know, as lines of at most 80 columns."""
+        from embedder.pipeline.summary import summarize
+
+        return "\n".join(summarize(self))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Unpack
 
@@ -13,6 +13,8 @@ from embedder import exit_codes
 from embedder.encoders.own import OwnEncoder
 from embedder.errors import ConfigurationError, TransientError
 from embedder.options import DEFAULT_STORE, FailureLimit, Layer, Options, RunOptions
+from embedder.pipeline.counting import counting_ahead
+from embedder.pipeline.hints import hint
 from embedder.pipeline.ledger import DAMAGED, Ledger
 from embedder.pipeline.progress import Progress, watching
 from embedder.pipeline.pruning import prune
@@ -22,7 +24,8 @@ from embedder.pipeline.skipping import Skipping
 from embedder.pipeline.stages import Pipeline
 from embedder.pipeline.stopping import Stop
 from embedder.records import TIMED_STAGES
-from embedder.sources import DENIED, S3_SCHEME, CompleteSource, Selection, Source, open_source
+from embedder.sources import DENIED, S3_SCHEME, CompleteSource, Selection, Source
+from embedder.sources.several import open_sources
 from embedder.stores import DYNAMODB_SCHEME, Store, open_store
 from embedder.system.cores import sharing
 from embedder.system.files import Replacement, unwritable
@@ -34,7 +37,7 @@ logger = logging.getLogger("embedder")
 
 
 def embed(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     store: str | Path | None = None,
     *,
     encoder: OwnEncoder | None = None,
@@ -44,7 +47,8 @@ def embed(
     """Embed a source's images into a store, as `embedder run` does.
 
     Args:
-        source: a folder, an image file, `s3://bucket/prefix/`, a run, or a shard file.
+        source: a folder, an image file, `s3://bucket/prefix/`, a run, or a shard file; or several of these, of which
+            none is a run.
         store: the path of a SQLite file, or `dynamodb://table`; by default a run's own table, else
             `./vectors.db`.
         encoder: your own model, an `OwnEncoder`. It replaces the options that choose a model.
@@ -66,38 +70,47 @@ def embed(
     """
     layers = [Layer(values=dict(options))]
     store = None if store is None else str(store)
+    names = str(source) if isinstance(source, str | Path) else list(map(str, source))
     with watching(progress) as show:
-        return open_session(str(source), store, *layers, encoder=encoder, progress=show).run()
+        return open_session(names, store, *layers, encoder=encoder, progress=show).run()
 
 
 def open_session(
-    source: str,
+    source: str | Sequence[str],
     store: str | None,
     *layers: Layer,
     encoder: OwnEncoder | None = None,
     progress: Progress | None = None,
     stop: Stop | None = None,
     shard: int = 0,
+    count: bool = True,
 ) -> Session:
     """Prepare a run; see `embed`.
 
     Args:
+        source: the name of a source, or the names of several.
+        count: whether `progress` wants to know how many images a folder or a prefix has. For a prefix it costs a
+            request for every thousand objects.
         layers: the options. The first layer that has an option wins; a submitted run's own options come last.
         stop: lets another thread end the run early.
         shard: the number of the shard, if the source is a submitted run.
     """
+    sources = [source] if isinstance(source, str) else source
+    if not sources:
+        raise ConfigurationError("there is no source; name a folder, s3://BUCKET/PREFIX/ or a shard")
     stop = stop or Stop()
-    part = _find_part(source, shard, stop)
-    own = [Layer(values=part.run.options, called=f"option {{}} of {source}".format)] if part else []
+    part = _find_part(sources[0], shard, stop) if len(sources) == 1 else None
+    own = [Layer(values=part.run.options, called=f"option {{}} of {sources[0]}".format)] if part else []
     options = RunOptions.resolve(*layers, *own)
     return Session(
-        source=source,
+        sources=sources,
         store=store or (f"{DYNAMODB_SCHEME}{part.run.table}" if part else DEFAULT_STORE),
         options=options,
         recipe=recipe(options, encoder),
         part=part,
         stop=stop,
         progress=progress,
+        count=count and progress is not None,
     )
 
 
@@ -116,15 +129,16 @@ class Session:
     def __init__(
         self,
         *,
-        source: str,
+        sources: Sequence[str],
         store: str,
         options: RunOptions,
         recipe: Recipe,
         part: RunShard | None,
         stop: Stop,
         progress: Progress | None,
+        count: bool,
     ) -> None:
-        self.source_name = source
+        self.sources = sources
         self.store_name = store
         self.options = options
         self.selection = Selection.of(options)
@@ -132,6 +146,7 @@ class Session:
         self.part = part
         self.stop = stop
         self.progress = progress
+        self.count = count
         self.pipeline: Pipeline | None = None
         """None until the run begins to count."""
 
@@ -157,7 +172,7 @@ class Session:
         source = (
             self.part.source(self.selection)
             if self.part
-            else open_source(self.source_name, self.selection, stopping=self.stop.event)
+            else open_sources(self.sources, self.selection, stopping=self.stop.event)
         )
         if self.options.prune and not isinstance(source, CompleteSource):
             raise ConfigurationError(_no_pruning(source.name))
@@ -168,7 +183,7 @@ class Session:
         if self.part is None or self.options.recompute:
             return None
         if self.options.prune:
-            raise ConfigurationError(_no_pruning(self.source_name))
+            raise ConfigurationError(_no_pruning(self.sources[0]))
         found = self.part.finished(self.selection)
         report = Report.from_json(found) if found else None
         if report is None or (report.store, report.fingerprint) != (self.store_name, str(self.recipe.fingerprint)):
@@ -195,8 +210,11 @@ class Session:
             stop=self.stop,
             progress=self._show,
         )
+        ledger.total = source.total
         try:
-            pipeline.run()
+            with counting_ahead(source, ledger) if self.count else nullcontext():
+                self._show(ledger)
+                pipeline.run()
         finally:
             if ledger.images:
                 self._show(ledger)  # includes failures after the last batch was stored
@@ -212,7 +230,7 @@ class Session:
 
     def _show(self, ledger: Ledger) -> None:
         if self.progress and self.pipeline:
-            self.progress(ledger, self.pipeline.source.total)
+            self.progress(ledger, ledger.total)
 
     def _explain_nothing(self, source: Source) -> None:
         """Raise the error for a run that found no image, unless it was asked to stop, or tar files may have none."""
@@ -258,6 +276,8 @@ class Session:
             store=self.pipeline.store.name,
             stopped=stopped,
             exit_code=exit_code(ledger, stop, self.options.max_failures),
+            total=ledger.total if stopped else tally.images,  # files may have come or gone since they were counted
+            hint=hint(self.recipe, self.options, encoder, tally, seconds),
             first_failures=tuple(ledger.first_failures),
         )
 

@@ -26,6 +26,7 @@ from embedder.sources import Source
 from embedder.stores import Store
 from embedder.system.cores import usable_cores
 from embedder.system.memory import DECODED_BYTES, FILE_BYTES
+from embedder.system.steps import step
 from embedder.system.threads import Budget, grouped, parallel_map
 
 FIRST_BATCH = 16
@@ -272,7 +273,7 @@ class Pipeline:
         if first is None:
             return
         # Load the model only now, so that a run without images to embed loads none.
-        with self.ledger.timed("load"):
+        with self.ledger.timed("load"), step(f"loading {self.recipe.fingerprint.model}"):
             encoder = self.encoder = self.recipe.open_encoder()
 
         def encode(group: list[Picture]) -> list[StoredVector]:

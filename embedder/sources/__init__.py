@@ -104,6 +104,18 @@ class CompleteSource(Source, Protocol):
         """
 
 
+@runtime_checkable
+class Countable(Protocol):
+    """A source whose images can be counted far more cheaply than they are read."""
+
+    def count(self) -> Iterator[object]:
+        """Yield something for each image that `references` will yield. It may run beside it, in another thread.
+
+        Raises:
+            TransientError: the place does not answer.
+        """
+
+
 class Reader(Protocol):
     """Reads the bytes of images at one kind of address."""
 

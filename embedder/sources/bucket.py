@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from embedder.records import Failure, Reference, Sample
 from embedder.sources import Selection
 from embedder.sources.naming import image_id, unique_stems
 from embedder.sources.reader import S3Reader, split_uri
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
@@ -41,17 +45,29 @@ class PrefixSource:
         return unique_stems(found) if self.selection.image_id == "stem" else found
 
     def _list(self) -> Iterator[Reference | Failure]:
+        for entry in self._images(self.ignored):
+            yield self._reference(entry["Key"], entry["ETag"].strip('"'), entry["Size"])
+
+    def count(self) -> Iterator[object]:
+        return self._images(Counter())
+
+    def _images(self, ignored: Counter[str]) -> Iterator[ObjectTypeDef]:
+        """Yield the images' entries in the listing.
+
+        Args:
+            ignored: counts what is left out.
+        """
         for page in self.reader.pages(self.bucket, self.prefix):
             for entry in page:
                 key, size = entry["Key"], entry["Size"]
                 if key.endswith("/") and not size:
-                    self.ignored["folder marker"] += 1
+                    ignored["folder marker"] += 1
                 elif reason := self.selection.reason_to_ignore(key.removeprefix(self.prefix)):
-                    self.ignored[reason] += 1
+                    ignored[reason] += 1
                 elif entry.get("StorageClass") in ARCHIVED:
-                    self.ignored[f"archived ({entry['StorageClass']})"] += 1
+                    ignored[f"archived ({entry['StorageClass']})"] += 1
                 else:
-                    yield self._reference(key, entry["ETag"].strip('"'), size)
+                    yield entry
 
     def _reference(self, key: str, etag: str | None, size: int | None) -> Reference:
         uri = f"s3://{self.bucket}/{key}"

@@ -45,24 +45,31 @@ class FolderSource:
         self.total: int | None = None if path.is_dir() else 1
 
     def references(self) -> Iterator[Reference | Failure]:
-        if self.path.is_dir():
-            found = self._folder(self.path, "", ())
-        else:
-            found = iter([self._reference(self.path, self.path.name)])
+        found = self._list() if self.path.is_dir() else iter([self._reference(self.path, self.path.name)])
         return unique_stems(found) if self.selection.image_id == "stem" else found
 
-    def _folder(self, folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[Reference | Failure]:
-        """Walk a folder depth first, in the order of its names.
+    def _list(self) -> Iterator[Reference | Failure]:
+        for item in self._walk(self.path, "", (), self.ignored):
+            yield item if isinstance(item, Failure) else self._reference(*item)
+
+    def count(self) -> Iterator[object]:
+        return self._walk(self.path, "", (), Counter())
+
+    def _walk(
+        self, folder: Path, prefix: str, above: tuple[tuple[int, int], ...], ignored: Counter[str]
+    ) -> Iterator[tuple[Path, str] | Failure]:
+        """Walk a folder depth first, in the order of its names, and yield the path and the key of each image.
 
         Args:
             prefix: the folder's path within the source, empty or ending with a slash.
             above: device and inode of every folder that contains this one.
+            ignored: counts what is left out.
         """
         try:
             status = folder.stat()
             here = (status.st_dev, status.st_ino)
             if here in above:
-                self.ignored["link to a folder above it"] += 1
+                ignored["link to a folder above it"] += 1
                 return
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
@@ -78,13 +85,13 @@ class FolderSource:
                 yield Failure(image_id=prefix + name, stage="list", error="BadName", message=message)
             elif _is_folder(entry):
                 if why := no_picture(f"{name}/", hidden=self.selection.hidden):
-                    self.ignored[why] += 1  # for all that is in it, which this program may not be allowed to list
+                    ignored[why] += 1  # for all that is in it, which this program may not be allowed to list
                 else:
-                    yield from self._folder(Path(entry.path), f"{prefix}{name}/", (*above, here))
+                    yield from self._walk(Path(entry.path), f"{prefix}{name}/", (*above, here), ignored)
             elif why := self.selection.reason_to_ignore(name):
-                self.ignored[why] += 1
+                ignored[why] += 1
             else:
-                yield self._reference(Path(entry.path), prefix + name)
+                yield Path(entry.path), prefix + name
 
     def _reference(self, path: Path, key: str) -> Reference | Failure:
         uri = file_uri(path)

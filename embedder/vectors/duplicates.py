@@ -25,6 +25,7 @@ from embedder.errors import ConfigurationError
 from embedder.records import Vectors
 from embedder.stores import Store
 from embedder.system.files import temporary_file
+from embedder.system.steps import Advance, step
 from embedder.vectors.reader import batches
 
 DIRECTIONS = 24
@@ -84,10 +85,12 @@ def find_duplicates(
     ids: list[str] = []
     with temporary_file("the comparison of all vectors") as file:
         dimension = 0
-        for names, vectors in batches(store, prefix=prefix, fingerprint=fingerprint):
-            dimension = vectors.shape[1]
-            ids += names
-            file.write(vectors.astype(np.float32, copy=False).tobytes())
+        with step("reading vectors", unit="vectors") as advance:
+            for names, vectors in batches(store, prefix=prefix, fingerprint=fingerprint):
+                dimension = vectors.shape[1]
+                ids += names
+                file.write(vectors.astype(np.float32, copy=False).tobytes())
+                advance(len(names))
         file.flush()
         if len(ids) < 2:
             return len(ids), []
@@ -136,8 +139,9 @@ def group(
     usable = np.flatnonzero(lengths)  # a vector of zeros has no direction, and no near-duplicate
     if len(usable) > 1:
         sketches = _sketches(rows, lengths, usable)
-        for one, other in _candidates(sketches, usable, threshold, parts, leaf):
-            _check(rows, lengths, one, other, threshold, parts, checked)
+        with step("comparing vectors", total=len(usable)) as advance:
+            for one, other in _candidates(sketches, usable, threshold, parts, leaf, advance):
+                _check(rows, lengths, one, other, threshold, parts, checked)
     linked = parts.linked()
     worth = appraise([ids[place] for part in linked for place in part])
     made: list[Group] = []
@@ -240,7 +244,7 @@ def _sketches(rows: Vectors, lengths: np.ndarray, usable: np.ndarray) -> Vectors
 
 
 def _candidates(
-    sketches: Vectors, names: np.ndarray, threshold: float, parts: _Parts, leaf: int
+    sketches: Vectors, names: np.ndarray, threshold: float, parts: _Parts, leaf: int, advance: Advance
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield pairs of rows' numbers, among them every pair that reaches the threshold and is not in one part yet."""
     leaves = _leaves(sketches, leaf)
@@ -257,6 +261,7 @@ def _candidates(
     high = np.maximum.reduceat(points, starts, axis=0)
     product, close = np.empty(leaf * leaf, np.float32), np.empty(leaf * leaf, np.bool_)
     for here in range(len(leaves)):
+        advance(len(leaves[here]))
         gaps = np.maximum(0, np.maximum(low[here:] - high[here], low[here] - high[here:]))
         reachable = here + np.flatnonzero(np.einsum("ij,ij->i", gaps, gaps) <= 2 * limit)
         mine = slice(starts[here], ends[here])

@@ -17,6 +17,7 @@ import numpy as np
 from embedder.errors import ConfigurationError
 from embedder.records import BLOCK_ATTRIBUTES, Block, StoredVector, Vectors
 from embedder.stores import Store, open_store
+from embedder.system.steps import step
 from embedder.system.threads import grouped
 
 BATCH = 4096
@@ -132,10 +133,12 @@ def spill(
     parts, asked = _selected(store, ids, prefix, fingerprint)
     names: list[str] = []
     data_type, dimension = np.dtype(np.float32), 0
-    for part, vectors in parts:
-        names += part
-        data_type, dimension = vectors.dtype, vectors.shape[1]
-        file.write(vectors.data)
+    with step("reading vectors", unit="vectors") as advance:
+        for part, vectors in parts:
+            names += part
+            data_type, dimension = vectors.dtype, vectors.shape[1]
+            file.write(vectors.data)
+            advance(len(part))
     file.flush()
     order = _in_order(names, asked)
     return Spilled(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +16,8 @@ from embedder.models.catalog import find_model
 from embedder.models.weights import RANDOM
 from embedder.pipeline.notebook import table
 from embedder.records import Fingerprint
-from embedder.stores import open_store
+from embedder.stores import Store, open_store
+from embedder.vectors.reader import incomparable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,35 @@ class Contents:
             **{name or "(no fingerprint)": f"{count:,}" for name, count in self.fingerprints.items()},
         }
         return table(rows)
+
+
+def first_ids(
+    store: Store, ids: Sequence[str] | None, count: int, *, prefix: str = "", fingerprint: str | None = None
+) -> tuple[list[str], int]:
+    """Return the first `count` ids of what `reader.read` would return, and how many those are, without the vectors.
+
+    Raises:
+        ConfigurationError: the vectors are of several kinds.
+    """
+    known = store.describe() if ids is None else store.lookup(list(dict.fromkeys(ids))).values()
+    kinds: Counter[str] = Counter()
+
+    def matching() -> Iterator[str]:
+        for each in known:
+            if each.image_id.startswith(prefix) and fingerprint in (None, each.fingerprint):
+                kinds[each.fingerprint] += 1
+                yield each.image_id
+
+    if ids is None:
+        first = heapq.nsmallest(count, matching())
+        found = kinds.total()
+    else:
+        stored = set(matching())
+        asked = [each for each in ids if each in stored]
+        first, found = asked[:count], len(asked)
+    if len(kinds) > 1:
+        raise incomparable(store.name, [f"{kind or 'unknown'} ({each:,})" for kind, each in kinds.most_common()])
+    return first, found
 
 
 def info(store: str | Path) -> Contents:

@@ -18,7 +18,7 @@ HEAVY = {"torch", "torchvision", "PIL", "numpy", "boto3", "botocore", "tqdm", "p
 
 
 @contextlib.contextmanager
-def _restored() -> Iterator[None]:
+def restored() -> Iterator[None]:
     """Put back what a command changes in its process: signal handlers, and where logs go."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     root = logging.getLogger()
@@ -35,7 +35,7 @@ def _restored() -> Iterator[None]:
 def command(*arguments: str | Path) -> Result:
     """Run a command line in this process."""
     out, err = io.StringIO(), io.StringIO()
-    with _restored(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with restored(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             code = cli.main([str(each) for each in arguments])
         except SystemExit as error:

@@ -31,8 +31,8 @@ def stored(image_id: str, seed: int = 0, **changes: Any) -> StoredVector:
     return StoredVector(**{**fields, **changes})
 
 
-def many(count: int, prefix: str = "image-") -> list[StoredVector]:
-    return [stored(f"{prefix}{number:05d}", number) for number in range(count)]
+def many(count: int, prefix: str = "image-", **changes: Any) -> list[StoredVector]:
+    return [stored(f"{prefix}{number:05d}", number, **changes) for number in range(count)]
 
 
 @contextmanager

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from embedder import __version__
+from embedder import __version__, read
 from tests.cli import Cli
 from tests.embedder.commands import command, imported
 from tests.embedder.pictures import put
@@ -20,7 +21,7 @@ class TestRun:
     def test_the_main_job(self, cli: Cli, photo_folder: Path, weights: Path) -> None:
         first = cli("run", photo_folder, "--weights", weights, "--engine", "torch", "--precision", "full")
         assert first.returncode == 0, first.stderr
-        assert "12 images = 12 embedded + 0 skipped (unchanged) + 0 failed" in first.stdout
+        assert first.stdout.startswith("12 of 12 embedded in ")
         second, heavy = imported(
             "run",
             photo_folder,
@@ -34,7 +35,7 @@ class TestRun:
             folder=cli.folder,
         )
         assert (second.returncode, second.report["skipped"]) == (0, 12)
-        assert "12 images = 0 embedded + 12 skipped" in second.stderr
+        assert "Nothing to do: all 12 images are in vectors.db already." in second.stderr
         assert heavy & {"torch", "torchvision"} == set()
         found = cli("read", "vectors.db", "--out", "v.npz")
         assert found.returncode == 0
@@ -48,7 +49,7 @@ class TestRun:
         put(tmp_path / "images", "1.jpg")
         monkeypatch.chdir(tmp_path)
         plain = command("run", "images", "--weights", "random")
-        assert "1 images = 1 embedded" in plain.stdout
+        assert plain.stdout.startswith("1 of 1 embedded in ")
         both = command("run", "images", "--weights", "random", "--json")
         assert both.stdout.count("\n") == 1
         assert both.report["skipped"] == 1
@@ -96,16 +97,17 @@ class TestRead:
         monkeypatch.chdir(tmp_path)
         fill("v.db", [*many(30), stored("cats/line\nbreak.jpg"), stored("🐈.jpg")])
 
-    def test_a_short_table(self) -> None:
+    def test_a_pipe_gets_every_number_of_every_vector(self) -> None:
         found = command("read", "v.db", "image-00003", "image-00001")
-        lines = found.stdout.splitlines()
-        assert [line.split("\t")[:2] for line in lines] == [
-            ["image-00003", "512 x float32"],
-            ["image-00001", "512 x float32"],
-        ]
-        assert command("read", "v.db").stdout.splitlines()[-1].startswith("… and 12 more")
+        lines = [line.split("\t") for line in found.stdout.splitlines()]
+        assert [line[:2] for line in lines] == [["image-00003", "512 x float32"], ["image-00001", "512 x float32"]]
+        ids, vectors = read("v.db", ["image-00003", "image-00001"])
+        assert ids == [line[0] for line in lines]
+        assert np.array_equal(np.array([line[2:] for line in lines], np.float32), vectors)
+        everything = command("read", "v.db")
+        assert (len(everything.stdout.splitlines()), everything.stderr) == (32, "")
 
-    @pytest.mark.parametrize("suffix", ["npz", "npy", "parquet"])
+    @pytest.mark.parametrize("suffix", ["npz", "npy", "parquet", "csv", "feather"])
     def test_files(self, suffix: str) -> None:
         found = command("read", "v.db", "--prefix", "image-", "--out", f"out.{suffix}")
         assert (found.returncode, found.stdout) == (0, "")
@@ -170,6 +172,55 @@ class TestImports:
         assert heavy & {"torch", "torchvision", "PIL", "boto3"} == set()
 
 
+class TestHelp:
+    def test_every_option_is_one_line_of_80_columns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        shown = {each: command(each, "--help").stdout.splitlines() for each in ("run", "read", "similar", "gallery")}
+        assert max(len(line) for lines in shown.values() for line in lines if not line.startswith("  embedder ")) <= 80
+        for lines in shown.values():
+            options = [place for place, line in enumerate(lines) if line.startswith("  -")]
+            assert not [lines[place + 1] for place in options if lines[place + 1].startswith("   ")]
+        titles = [line for line in shown["run"] if line.endswith(":") and not line.startswith(" ")]
+        assert [each.split()[0] for each in titles[1:6]] == ["common", "the", "speed:", "failures:", "cloud"]
+
+    def test_no_command_gets_help_and_a_misspelt_word_the_nearest(self) -> None:
+        found = command()
+        assert found.returncode == 2
+        assert "duplicates" in found.stderr
+        assert "did you mean run?" in command("rnu").stderr
+        assert "'--sotre'; did you mean --store?" in command("run", "images", "--sotre=v.db").stderr
+        assert "'extra'" in command("info", "v.db", "extra").stderr
+
+    def test_a_shell_completes_with_the_script(self) -> None:
+        program = f"""{command("completion", "bash").stdout}
+            complete_words() {{ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _shtab_embedder; echo "${{COMPREPLY[@]}}"; }}
+            complete_words embedder du
+            complete_words embedder run --pre"""
+        done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["duplicates", "--precision"]
+        assert command("completion", "zsh").stdout.startswith("#compdef embedder")
+        assert "complete -c embedder" in command("completion", "fish").stdout
+        assert command("completion", "csh").returncode == 2
+
+
+def test_several_sources_are_one_run(encoder: PixelEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "images", "1.jpg", "2.jpg", "3.jpg")
+    put(tmp_path / "more", "1.jpg", "4.jpg", first_seed=7)
+    monkeypatch.chdir(tmp_path)
+    words = ("run", "images/1.jpg", "images/2.jpg", "--weights", "random", "--json", "more/", "more/4.jpg")
+    report = command(*words, "--store", "v.db").report
+    assert (report["embedded"], report["failed"], report["total"]) == (3, 1, 4)
+    assert report["failures_by_cause"] == {"check: Collision": 1}
+    assert report["ignored"] == {"named twice": 1}
+    assert report["source"] == "images/1.jpg and 3 more"
+    assert set(contents("v.db")) == {"1.jpg", "2.jpg", "4.jpg"}
+    assert contents("v.db")["1.jpg"].source.endswith("images/1.jpg")
+    assert command(*words, "--store", "w.db", "--image-id", "uri").report["embedded"] == 4
+    assert command(*words, "--prune").returncode == 2
+    assert "no file or folder nowhere.jpg" in command("run", "images/1.jpg", "nowhere.jpg").stderr
+    assert encoder.opened == 2
+
+
 def test_help_names_every_exit_code_and_command() -> None:
     assert {"run", "read", "info"} <= set(command("--help").stdout.split())
     shown = command("run", "--help").stdout
@@ -178,7 +229,7 @@ def test_help_names_every_exit_code_and_command() -> None:
 
 
 def test_python_is_the_same(encoder: PixelEncoder, tmp_path: Path) -> None:
-    from embedder import ConfigurationError, Report, embed, read
+    from embedder import ConfigurationError, Report, embed
 
     put(tmp_path / "images", "cats/1.jpg", "dogs/1.jpg")
     report = embed(tmp_path / "images", tmp_path / "v.db", weights="random", batch_size=1)

@@ -106,13 +106,15 @@ class TestThisMachine:
     @pytest.mark.usefixtures("encoder")
     def test_weights_that_are_wrong_or_not_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-        told = doctor("--weights", "default", code=0)
+        monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")  # nothing listens there
+        told = doctor("--weights", "default")
         assert statuses(told, "weights", "engine", "golden vectors") == {
-            "weights": "warning",
+            "weights": "failed",
             "engine": "skipped",
             "golden vectors": "skipped",
         }
-        assert "will download" in told["weights"]["found"]
+        assert "cannot be downloaded" in told["weights"]["found"]
+        assert "--weights PATH" in told["weights"]["remedy"]
         published = tmp_path / "torch" / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
         published.parent.mkdir(parents=True)
         published.write_bytes(b"something else")

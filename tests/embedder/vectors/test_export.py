@@ -87,6 +87,20 @@ def test_duckdb_opens_parquet(parquet: Path) -> None:
     assert np.array_equal(np.array([row[1] for row in rows], np.float32), VECTORS)
 
 
+def test_arrow_files_and_csv_hold_the_same_numbers(tmp_path: Path) -> None:
+    import pandas
+    import pyarrow.feather
+
+    write(tmp_path / "v.feather")
+    write(tmp_path / "v.csv")
+    arrow = pyarrow.feather.read_table(tmp_path / "v.feather")
+    assert arrow["ImageId"].to_pylist() == IDS
+    assert np.array_equal(np.stack(arrow.to_pandas()["Vector"].tolist()), VECTORS)
+    text = pandas.read_csv(tmp_path / "v.csv")
+    assert text["ImageId"].tolist() == IDS
+    assert np.array_equal(text.drop(columns="ImageId").to_numpy(np.float32), VECTORS)
+
+
 @pytest.mark.parametrize("suffix", ["npz", "npy", "parquet"])
 def test_nothing_and_half_precision_are_written_too(suffix: str, tmp_path: Path) -> None:
     fill(str(tmp_path / "vectors.db"), many(1))
@@ -187,7 +201,7 @@ def test_memory_does_not_hold_the_vectors(suffix: str, tmp_path: Path) -> None:
     assert all_of_them - few < 70
 
 
-@pytest.mark.parametrize("name", ["v.csv", "v", "v.npz.gz", ".npz"])
+@pytest.mark.parametrize("name", ["v.xls", "v", "v.npz.gz", ".npz"])
 def test_an_unknown_kind_of_file_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"expected a name that ends with \.npz, \.npy, \.parquet"):
         check_target(tmp_path / name)

@@ -98,7 +98,7 @@ def test_the_command_prints_a_table_or_json_and_loads_no_model(tmp_path: Path) -
     name = str(tmp_path / "vectors.db")
     fill(name, [*many(30), stored("two\nlines", 3)])
     done, heavy = imported("similar", name, "image-00003", "-k", "2", folder=tmp_path)
-    assert done.stdout == " 1.0000  image-00003\n 1.0000  'two\\nlines'\n"
+    assert done.stdout == "1.0000\timage-00003\n1.0000\t'two\\nlines'\n"
     assert heavy == {"numpy"}
     answer = command("similar", name, "image-00003", "-k", "3", "--json").report
     assert [each["image_id"] for each in answer["matches"]][:2] == ["image-00003", "two\nlines"]
