@@ -60,7 +60,7 @@ def reference_vectors(network: Network, pixels: Pixels) -> Vectors:
     """Encode pictures with eager float32 torch, the measure of every engine: (B, crop, crop, 3) to (B, dimension)."""
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
     module = Normalized(network)
-    vectors: Vectors = torch.cat([module(part) for part in images.split(usual_batch(pixels.shape[1]))]).numpy()
+    vectors: Vectors = torch.cat([module(part) for part in torch.split(images, usual_batch(pixels.shape[1]))]).numpy()
     return vectors
 
 

@@ -122,12 +122,9 @@ def published_file(model: Model) -> Path:
         except OSError as error:  # urllib's errors are OSErrors, too
             if is_out_of_space(error):
                 raise out_of_space(f"the published weights in {path}", error) from error
-            fetch = f"hf download {hub.repository} {hub.name}" if hub else ""
-            copy = (
-                f"bring the file into {hub.folder} ({fetch}, on a machine that can)"
-                if hub
-                else f"copy the file to {path}"
-            )
+            copy = f"copy the file to {path}"
+            if hub:
+                copy = f"copy {hub.folder} from a machine that has run: hf download {hub.repository} {hub.name}"
             raise ConfigurationError(
                 f"the published weights of {model.name} cannot be downloaded: {model.url}: {_first_sentence(error)}. "
                 f"Let this machine reach that address, or {copy}, or give --weights PATH (a state dict of your own), "
