@@ -155,7 +155,7 @@ def _unreachable(model: Model, path: Path, error: OSError) -> ConfigurationError
     hub = HubFile.at(model.url)
     copy = f"copy the file to {path}"
     if hub:
-        copy = f"bring the file into {hub.folder} (hf download {hub.repository} {hub.name}, on a machine that can)"
+        copy = f"copy {hub.folder} from a machine that has run: hf download {hub.repository} {hub.name}"
     return ConfigurationError(
         f"the published weights of {model.name} cannot be downloaded: {model.url}: {_first_sentence(error)}. Let this "
         f"machine reach that address, or {copy}, or give --weights PATH (a state dict of your own), or try things out "

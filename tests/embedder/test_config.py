@@ -16,7 +16,7 @@ from embedder.options import FailureLimit, Layer, RunOptions
 def test_defaults_are_those_of_the_contract() -> None:
     options = RunOptions()
     assert (options.model, options.weights, options.device, options.engine) == ("resnet18", "default", "auto", "auto")
-    assert (options.dtype, options.normalize, options.image_id) == ("float32", False, "key")
+    assert (options.dtype, options.normalize, options.image_id) == ("float32", None, "key")
     assert (options.recompute, options.allow_mixed, options.prune, options.failures) == (False, False, False, None)
     assert options.suffixes == ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif")
     assert str(options.max_failures) == "100%"
