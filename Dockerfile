@@ -43,10 +43,9 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python3 -m venv /tmp/tools \
     && /tmp/tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --require-hashes \
       --requirement /opt/embedder/locks/base.txt \
-    && cd /opt/venv/lib/python3*/site-packages/openvino \
-    && rm -rf /tmp/tools include libs/cache.json libs/*_gpu_plugin.so libs/*_npu_plugin.so \
-      libs/libopenvino_tensorflow* libs/libopenvino_pytorch* libs/libopenvino_paddle* libs/libopenvino_jax* \
-      libs/libopenvino_gguf*
+    && rm -rf /tmp/tools /opt/venv/lib/python3*/site-packages/openvino/include \
+    && find /opt/venv/lib/python3*/site-packages/openvino/libs -regextype posix-extended \
+      -regex '.*/(cache.json|.*_[gn]pu_plugin.so|libopenvino_(tensorflow|pytorch|paddle|jax|gguf)_.*)' -delete
 COPY --from=program /opt/venv /opt/venv
 
 FROM installed AS bill

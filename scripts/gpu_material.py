@@ -66,7 +66,7 @@ def pytest_configure(config: Any) -> None:
     class Fixtures:
         @pytest.fixture(scope="session")
         def weights(self, tmp_path_factory: Any) -> Path:
-            path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+            path: Path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
             write_weights(path)
             return path
 

@@ -143,9 +143,8 @@ class Trial:
         whole, decoded = rates.get("`embedder run`, whole"), rates.get("decode alone")
         if encoded and whole and decoded:
             bound = min(max(encoded), decoded)
-            lines.append(
-                f"- bound, min(encode, decode): {bound:.1f} images/s; the whole run reaches {whole / bound:.2f}"
-            )
+            of_bound = f"the run reaches {whole / bound:.2f} of it"
+            lines.append(f"- bound, min(encode, decode): {bound:.1f} images/s; {of_bound}")
         return "\n".join([*lines, f"- {self._machine()}"])
 
     def _machine(self) -> str:
@@ -181,7 +180,7 @@ def main() -> int:
         folder = Path(name)
         (folder / "packages").mkdir()
         try:
-            gpu_wheels.unpack(given.wheels or folder, folder / "packages")
+            gpu_wheels.unpack(given.wheels, folder / "packages")
         except FileNotFoundError as error:
             print(f"scripts/gpu: {error}", file=sys.stderr)
             return 2

@@ -26,22 +26,24 @@ def missing(modules: dict[str, str]) -> set[str]:
     return {package for module, package in modules.items() if find_spec(module) is None}
 
 
-def unpack(wheels: Path, into: Path) -> None:
-    """Unpack the wheels of what is missing, and let this process import it.
+def unpack(wheels: Path | None, into: Path) -> None:
+    """Unpack the wheels of what is missing, if there is a folder of them, and let this process import it.
 
     Raises:
         FileNotFoundError: there is no wheel of a needed package.
     """
     for package in sorted(missing(NEEDED | USEFUL)):
-        found = sorted(wheels.glob(f"{package.replace('-', '_')}-*.whl"))
+        found = sorted(wheels.glob(f"{package.replace('-', '_')}-*.whl")) if wheels else []
         if found:
             with zipfile.ZipFile(found[-1]) as archive:
                 archive.extractall(into)
     sys.path.append(str(into))
     if lacking := missing(NEEDED):
+        version = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+        where = f"{wheels} has no wheel" if wheels else "--wheels names no folder with a wheel"
         raise FileNotFoundError(
-            f"{wheels} has no wheel of {', '.join(sorted(lacking))} for Python {sys.version_info[0]}."
-            f"{sys.version_info[1]}; fill it with `scripts/gpu --collect {wheels}`, by the same Python"
+            f"{where} of {', '.join(sorted(lacking))} for {version}; `scripts/gpu --collect FOLDER` fills one, by the "
+            "same Python"
         )
 
 

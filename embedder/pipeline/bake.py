@@ -17,8 +17,8 @@ from embedder.models.checkpoint import Checkpoint
 from embedder.models.weights import DEFAULT, published_file
 
 ENGINES = ("mnn", "openvino")
-"""The default model's engines: which one is faster depends on the processor that the image will run on. With `auto`, an
-image in which one of them does not work would be built all the same, and would be slow. Other models get the best engine
+"""The default model's engines: which one is faster depends on the processor that the image will run on. With `auto`, a
+build in which one of them does not work would succeed, and its image would be slow. Other models get the best engine
 that can run them."""
 
 
