@@ -41,10 +41,10 @@ class Rates:
     spot_share: float = 0.4
     """The price on Spot as a part of that on demand. Assumed: it changes with the hour and the zone, to be checked."""
     images_per_second_per_vcpu: float = 100.0
-    """ResNet18 in bfloat16 on AMX, from S3 to DynamoDB, photographs of about 500×375. A core was measured to embed 125;
-    a vCPU is often less than a core."""
+    """ResNet18 in half precision on AMX, from S3 to DynamoDB, photographs of about 500×375. By what was measured, a
+    core embeds 116; a vCPU is often less than a core."""
     start_seconds: float = 8.0
-    """Of a worker for each shard: 2.5 for Python and the model, measured, and 5.5 for its container, assumed."""
+    """Of a worker for each shard: 2 for Python and the model, measured, and 6 for its container, assumed."""
     idle_seconds: float = 240.0
     """Of each machine: to boot, to pull the image, and to wait for its last worker and for its end. Assumed."""
     worker_vcpus: float = 2.0

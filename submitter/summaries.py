@@ -46,8 +46,8 @@ def _prices(planned: DryRun) -> Mapping[str, str]:
         "writes": f"{planned.write_units:,} DynamoDB write units, ${cost.dynamodb_writes:,.2f}",
         "reads": f"${cost.dynamodb_reads:,.2f} DynamoDB, ${cost.s3_requests:,.2f} S3 requests, "
         f"${cost.s3_retrieval:,.2f} S3 retrieval",
-        "compute": f"{planned.vcpu_hours:,.1f} vCPU hours, ${cost.compute + starting:,.2f}, of which ${starting:,.2f} for "
-        "workers and machines that start or wait",
+        "compute": f"{planned.vcpu_hours:,.1f} vCPU hours, ${cost.compute + starting:,.2f}, of which "
+        f"${starting:,.2f} for workers and machines that start or wait",
         "in all": f"about ${cost.total:,.2f}, by {cost.rates_as_of}",
     }
 
