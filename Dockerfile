@@ -25,7 +25,8 @@ RUN /tools/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-isolatio
 FROM ${BASE} AS installed
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # Locks are copied, not mounted: buildah takes a step for done, whatever has changed in a mount.
-# pip comes and goes within each step. torch/test and torch/include, 145 MB, serve those who compile against torch.
+# pip comes and goes within each step. torch/test and torch/include, 145 MB, serve those who compile against torch. Of
+# OpenVINO, 75 MB serve other devices and other formats of models.
 COPY scripts/locks/torch.txt /opt/embedder/locks/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     set -e; python3 -m venv --without-pip /opt/venv; python3 -m venv /tmp/tools; \
@@ -42,7 +43,9 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python3 -m venv /tmp/tools \
     && /tmp/tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --require-hashes \
       --requirement /opt/embedder/locks/base.txt \
-    && rm -rf /tmp/tools
+    && rm -rf /tmp/tools /opt/venv/lib/python3*/site-packages/openvino/include \
+    && find /opt/venv/lib/python3*/site-packages/openvino/libs -regextype posix-extended \
+      -regex '.*/(cache.json|.*_[gn]pu_plugin.so|libopenvino_(tensorflow|pytorch|paddle|jax|gguf)_.*)' -delete
 COPY --from=program /opt/venv /opt/venv
 
 FROM installed AS bill

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from embedder.system.cores import processor
+from scripts import bench_start
 from scripts.bench_servers import Servers
 from tests.photographs import write_photos
 from tests.seeded_weights import write_plain_resnet18
@@ -54,7 +55,9 @@ class Contestant:
     def run(self, folder: Path, weights: Path, *more: str) -> None:
         """Run one round in a process of its own."""
         command = [sys.executable, "-m", "scripts.bench_contestants", self.name, str(folder), str(weights), *more]
-        done = json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout)
+        # numpy's threads wait by spinning, which would count as the work of a model that is to cost nothing.
+        env = os.environ | ({"OPENBLAS_NUM_THREADS": "1"} if self.name.startswith("carry") else {})
+        done = json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, env=env).stdout)
         if "unable" in done:
             self.unable = done["unable"]
         else:
@@ -70,6 +73,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--source", choices=["folder", "s3"], default="folder", help="where `embedder run` reads")
     parser.add_argument("--store", choices=["sqlite", "dynamodb"], default="sqlite", help="where it writes")
     parser.add_argument("--latency", type=float, default=0, metavar="MS", help="milliseconds added to S3 requests")
+    parser.add_argument(
+        "--transport", action="store_true", help="only what S3 and DynamoDB cost, with a model that costs nothing"
+    )
+    parser.add_argument("--start", action="store_true", help="only how long a worker takes until it can embed")
     parser.add_argument("--only", metavar="A,B", help="only these contestants, without the comparison")
     parser.add_argument("--avx2", action="store_true", help="hold every library to AVX2, as on a lesser processor")
     parser.add_argument("--record", action="store_true", help="add the figures to docs/benchmarks.md")
@@ -105,11 +112,19 @@ def table(contestants: list[Contestant], given: argparse.Namespace) -> str:
         *(f"| {each.title} | {each.rate:.1f} | {each.cpu:.1f} |" for each in contestants if not each.unable),
         "",
     ]
-    how = f"- {given.source} to {given.store}, {given.images} images, medians of {given.rounds} interleaved rounds"
+    between = "" if given.transport else f"{given.source} to {given.store}, "
+    how = f"- {between}{given.images} images, medians of {given.rounds} interleaved rounds"
     if given.latency:
         how += f", {given.latency:.0f} ms added to S3 requests"
     unable = [f"- not here: {each.title}: {each.unable}" for each in contestants if each.unable]
-    return "\n".join([*rows, *([] if given.only else comparison(contestants)), *unable, how])
+    compared = [] if given.only else transport(contestants) if given.transport else comparison(contestants)
+    return "\n".join([*rows, *compared, *unable, how])
+
+
+def transport(contestants: list[Contestant]) -> list[str]:
+    """What the way from S3 to DynamoDB costs more than the way from a folder to SQLite."""
+    near, far = contestants
+    return [f"- S3 and DynamoDB cost the worker {far.cpu - near.cpu:.2f} ms of CPU an image more (medians' difference)"]
 
 
 def comparison(contestants: list[Contestant]) -> list[str]:
@@ -137,7 +152,37 @@ def machine() -> str:
 
 
 def _servers(given: argparse.Namespace) -> Servers:
-    return Servers(s3=given.source == "s3", dynamodb=given.store == "dynamodb", latency=given.latency / 1000)
+    s3, dynamodb = given.source == "s3" or given.transport, given.store == "dynamodb" or given.transport
+    return Servers(s3=s3, dynamodb=dynamodb, latency=given.latency / 1000)
+
+
+def _contestants(given: argparse.Namespace) -> list[Contestant]:
+    if given.transport:
+        return [
+            Contestant("carry:near", "from a folder to SQLite, no model"),
+            Contestant("carry:far", "from S3 to DynamoDB, no model"),
+        ]
+    found = [
+        Contestant("original", "the original's way, one at a time"),
+        Contestant("textbook", "textbook recipe, batches of 32"),
+        Contestant("decode", "decode alone"),
+        *(Contestant(f"encode:{each}", f"encode alone, {each}") for each in ways_to_encode()),
+        Contestant("whole", "`embedder run`, whole"),
+        Contestant("full", "`embedder run --precision full`, whole"),
+    ]
+    return [each for each in found if not given.only or each.name in given.only.split(",")]
+
+
+def contest(
+    contestants: list[Contestant], rounds: int, photographs: Path, weights: Path, servers: Servers
+) -> list[Contestant]:
+    """Run every contestant that can run here, in turn, several times."""
+    for number in range(rounds):
+        for contestant in (each for each in contestants if not each.unable):
+            print(f"round {number + 1} of {rounds}: {contestant.title}", file=sys.stderr)
+            more = servers.fresh(photographs) if contestant.name in ("whole", "full", "carry:far") else []
+            contestant.run(photographs, weights, *more)
+    return contestants
 
 
 def main() -> None:
@@ -149,23 +194,12 @@ def main() -> None:
             os.environ.update(AVX2, XDG_CACHE_HOME=str(folder / "cache"))  # which engine is faster is asked anew
         flat, weights = photographs(given, folder), folder / "weights.pth"
         write_plain_resnet18(weights)
-        servers = stack.enter_context(_servers(given))
-        contestants = [
-            Contestant("original", "the original's way, one at a time"),
-            Contestant("textbook", "textbook recipe, batches of 32"),
-            Contestant("decode", "decode alone"),
-            *(Contestant(f"encode:{each}", f"encode alone, {each}") for each in ways_to_encode()),
-            Contestant("whole", "`embedder run`, whole"),
-            Contestant("full", "`embedder run --precision full`, whole"),
-        ]
-        if given.only:
-            contestants = [each for each in contestants if each.name in given.only.split(",")]
-        for number in range(given.rounds):
-            for contestant in (each for each in contestants if not each.unable):
-                print(f"round {number + 1} of {given.rounds}: {contestant.title}", file=sys.stderr)
-                more = servers.fresh(flat) if contestant.name in ("whole", "full") else []
-                contestant.run(flat, weights, *more)
-    figures = table(contestants, given)
+        if given.start:
+            ways = ["openvino bfloat16", "openvino float32", "mnn float32", "torch float32"]
+            figures = bench_start.report(weights, [each for each in ways if each in ways_to_encode()], given.rounds)
+        else:
+            servers = stack.enter_context(_servers(given))
+            figures = table(contest(_contestants(given), given.rounds, flat, weights, servers), given)
     print(figures)
     if given.record:
         held = ", held to AVX2" if given.avx2 else ""

@@ -23,6 +23,9 @@ import numpy as np
 from embedder.encoders import Encoder
 from embedder.encoders.proof import UnusableError
 
+CARRIED_BATCH = 16
+"""Pictures in a batch where the model costs nothing; the CPU's engines take as many."""
+
 
 @dataclass
 class Clock:
@@ -162,17 +165,20 @@ def whole(
     weights: Path,
     clock: Clock,
     *,
-    precision: str = "auto",
     source: str | None = None,
     store: str | None = None,
+    **options: Any,
 ) -> None:
     """`embedder run` as it is, from a folder to SQLite unless told otherwise; loading the model is not counted."""
     from embedder import embed
 
     with tempfile.TemporaryDirectory() as folder:
         # Imports, and the engine's preparation, which happens once on a machine.
-        options: dict[str, Any] = {"weights": str(weights), "precision": precision}
+        options["weights"] = str(weights)
         embed(paths[0], f"{folder}/warm.db", **options)
+        if source or store:
+            import embedder.sources.bucket
+            import embedder.stores.dynamodb  # noqa: F401 - imports boto3
         with clock.running():
             report = embed(source or paths[0].parent, store or f"{folder}/vectors.db", **options)
     assert report.embedded == len(paths), report
@@ -186,6 +192,14 @@ def whole(
     clock.wall -= load
 
 
+def carry(paths: list[Path], weights: Path, clock: Clock, *, source: str | None, store: str | None) -> None:
+    """`embedder run` with a model that costs nothing: what remains is the way from the source to the store."""
+    from tests.embedder.stand_in import PixelEncoder, replace_engines
+
+    replace_engines(PixelEncoder(batch_size=CARRIED_BATCH).open)
+    whole(paths, weights, clock, source=source, store=store)
+
+
 def main() -> None:
     """Run one contestant."""
     parser = argparse.ArgumentParser()
@@ -194,6 +208,8 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--source")
     parser.add_argument("--store")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     paths = sorted(given.folder.iterdir())
     clock = Clock(images=len(paths))
@@ -204,8 +220,11 @@ def main() -> None:
     }
     try:
         if given.name in ("whole", "full"):
-            precision = "full" if given.name == "full" else "auto"
-            whole(paths, given.weights, clock, precision=precision, source=given.source, store=given.store)
+            more = {"precision": "full" if given.name == "full" else "auto"}
+            more |= {name: getattr(given, name) for name in ("source", "store", "engine", "device")}
+            whole(paths, given.weights, clock, **more)
+        elif given.name in ("carry:near", "carry:far"):
+            carry(paths, given.weights, clock, source=given.source, store=given.store)
         elif given.name.startswith("encode:"):
             encode(given.name.removeprefix("encode:"))(paths, given.weights, clock)
         else:

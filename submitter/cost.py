@@ -1,4 +1,7 @@
-"""The estimated cost of a run, from list prices and measured speeds that the user can replace."""
+"""The estimated cost of a run, from list prices and measured speeds that the user can replace.
+
+docs/operations.md has the table that `python -m scripts.cost_table` makes of it.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ _MILLION = 1_000_000
 _THOUSAND = 1_000
 _GIBIBYTE = 2**30
 _KIBIBYTE = 1024
+_INDEX_BYTES = 100
+"""What DynamoDB adds to each item when it charges for storage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +33,27 @@ class Rates:
     s3_retrieval_per_gb_glacier_ir: float = 0.03
     dynamodb_write_per_million: float = 0.625
     dynamodb_read_per_million: float = 0.125
-    compute_per_vcpu_hour: float = 0.048
-    """m6i on demand; Spot often costs a third."""
-    images_per_second_per_vcpu: float = 15.0
-    """ResNet18 in float32, with the decoding of photographs of about 500×375."""
+    dynamodb_storage_per_gb_month: float = 0.25
+    dynamodb_recovery_per_gb_month: float = 0.20
+    """Point-in-time recovery, on top of the storage."""
+    compute_per_vcpu_hour: float = 0.0504
+    """m7i.xlarge, $0.2016 an hour on demand, the first of the stage's default types."""
+    spot_share: float = 0.4
+    """The price on Spot as a part of that on demand. Assumed: it changes with the hour and the zone, to be checked."""
+    images_per_second_per_vcpu: float = 100.0
+    """ResNet18 in half precision on AMX, from S3 to DynamoDB, photographs of about 500×375. By what was measured, a
+    core embeds 116; a vCPU is often less than a core."""
+    start_seconds: float = 8.0
+    """Of a worker for each shard: 2 for Python and the model, measured, and 6 for its container, assumed."""
+    idle_seconds: float = 240.0
+    """Of each machine: to boot, to pull the image, and to wait for its last worker and for its end. Assumed."""
+    worker_vcpus: float = 2.0
+    machine_vcpus: float = 4.0
+    fleet_vcpus: float = 40.0
+    """The most vCPUs at once: the stage's default, 32 on Spot and 8 on demand."""
     dimension: int = 512
     bytes_per_number: int = 4
-    """4 for float32, 2 with `--dtype float16`."""
+    """4 for float32, 2 with `--dtype float16`, 1 with `--dtype uint8`."""
 
 
 def read_rates(path: str | None) -> Rates:
@@ -67,13 +86,19 @@ def _expected(kind: type) -> str:
     return "a string" if kind is str else "a number above zero"
 
 
-def write_units(bucket: str, key: str, rates: Rates) -> int:
-    """Return the DynamoDB write units of one image's item: one for each started KiB, attribute names included."""
+def item_bytes(bucket: str, key: str, rates: Rates) -> int:
+    """Return the size of one image's DynamoDB item as it is charged, attribute names included."""
     names = len("ImageIdVectorDataTypeDimensionCreatedFingerprintETagSource")
     fixed = len("float32") + 4 + len("2026-01-01T00:00:00+00:00") + len("resnet18/00000000/pre1/float32") + 32
+    scale = len("Scale") + 12 if rates.bytes_per_number == 1 else 0
     key_bytes = len(key.encode("utf-8", "surrogatepass"))
     texts = key_bytes + len(f"s3://{bucket}/") + key_bytes
-    return math.ceil((names + fixed + texts + rates.dimension * rates.bytes_per_number) / _KIBIBYTE)
+    return names + fixed + scale + texts + rates.dimension * rates.bytes_per_number
+
+
+def write_units(bucket: str, key: str, rates: Rates) -> int:
+    """Return the DynamoDB write units of one image's item: one for each started KiB."""
+    return math.ceil(item_bytes(bucket, key, rates) / _KIBIBYTE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +110,11 @@ class Cost:
     dynamodb_writes: float
     dynamodb_reads: float
     compute: float
+    """The work itself."""
+    starts: float
+    """Of the workers, one for each shard."""
+    idle: float
+    """Machines that boot, or wait for their last worker."""
     total: float
     rates_as_of: str
 
@@ -95,6 +125,7 @@ class Cost:
 def estimate(*, images: int, objects: int, shards: int, units: int, class_bytes: dict[str, int], rates: Rates) -> Cost:
     """Estimate the cost of embedding `images` for the first time, without Batch's retries and data transfer."""
     lists, puts, gets = objects / 1000, 3 * shards, images + shards
+    vcpu_second = rates.compute_per_vcpu_hour / 3600
     parts = {
         "s3_requests": ((lists + puts) * rates.s3_put_and_list_per_1000 + gets * rates.s3_get_per_1000) / _THOUSAND,
         "s3_retrieval": sum(
@@ -104,10 +135,25 @@ def estimate(*, images: int, objects: int, shards: int, units: int, class_bytes:
         "dynamodb_writes": units * rates.dynamodb_write_per_million / _MILLION,
         # Each image is looked up once before it is embedded. A missing item costs half a unit, as a small one does.
         "dynamodb_reads": 0.5 * images * rates.dynamodb_read_per_million / _MILLION,
-        "compute": vcpu_hours(images, rates) * rates.compute_per_vcpu_hour,
+        "compute": images / rates.images_per_second_per_vcpu * vcpu_second,
+        "starts": shards * rates.start_seconds * rates.worker_vcpus * vcpu_second,
+        "idle": _machines(shards, rates) * rates.machine_vcpus * rates.idle_seconds * vcpu_second,
     }
     return Cost(**parts, total=sum(parts.values()), rates_as_of=rates.as_of)
 
 
-def vcpu_hours(images: int, rates: Rates) -> float:
-    return images / rates.images_per_second_per_vcpu / 3600
+def _machines(shards: int, rates: Rates) -> int:
+    """Return how many machines a run starts, at most."""
+    return math.ceil(min(shards * rates.worker_vcpus, rates.fleet_vcpus) / rates.machine_vcpus)
+
+
+def vcpu_hours(*, images: int, shards: int, rates: Rates) -> float:
+    """Return the hours of a vCPU that are paid for: the work, the starts of workers, and machines that wait."""
+    work = images / rates.images_per_second_per_vcpu + shards * rates.start_seconds * rates.worker_vcpus
+    return (work + _machines(shards, rates) * rates.machine_vcpus * rates.idle_seconds) / 3600
+
+
+def stored_month(*, images: int, bucket: str, key: str, rates: Rates) -> float:
+    """Return what vectors cost each month that they are kept, with point-in-time recovery."""
+    gigabytes = images * (item_bytes(bucket, key, rates) + _INDEX_BYTES) / 10**9
+    return gigabytes * (rates.dynamodb_storage_per_gb_month + rates.dynamodb_recovery_per_gb_month)

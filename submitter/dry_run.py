@@ -85,7 +85,7 @@ def dry_run(new_run: NewRun, bucket: str, rates: Rates) -> DryRun:
         skipped=dict(tally.skipped),
         empty_paths=tuple(tally.empty_paths),
         write_units=None if images is None else units.total,
-        vcpu_hours=None if images is None else vcpu_hours(images, rates),
+        vcpu_hours=None if images is None else vcpu_hours(images=images, shards=shards, rates=rates),
         cost=None
         if images is None
         else estimate(

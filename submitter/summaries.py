@@ -41,11 +41,13 @@ def _prices(planned: DryRun) -> Mapping[str, str]:
     cost = planned.cost
     if cost is None:
         return {"cost": "unknown, as is the number of images in the tar files"}
+    starting = cost.starts + cost.idle
     return {
         "writes": f"{planned.write_units:,} DynamoDB write units, ${cost.dynamodb_writes:,.2f}",
         "reads": f"${cost.dynamodb_reads:,.2f} DynamoDB, ${cost.s3_requests:,.2f} S3 requests, "
         f"${cost.s3_retrieval:,.2f} S3 retrieval",
-        "compute": f"{planned.vcpu_hours:,.1f} vCPU hours, ${cost.compute:,.2f}",
+        "compute": f"{planned.vcpu_hours:,.1f} vCPU hours, ${cost.compute + starting:,.2f}, of which "
+        f"${starting:,.2f} for workers and machines that start or wait",
         "in all": f"about ${cost.total:,.2f}, by {cost.rates_as_of}",
     }
 

@@ -30,6 +30,7 @@ FULL = (
     "the GPU's memory does not hold the model and one picture; end the other programs that use it (nvidia-smi lists "
     "them), or use --device cpu"
 )
+ALLOCATION_FAILED = ("out of memory", "alloc_failed")
 LANES = 2
 WARM_UP = 3
 """Calls before a graph is captured: in them the libraries choose their algorithms and take their memory."""
@@ -69,9 +70,12 @@ class CudaEncoder:
         self.dimension = prepared.network.dimension
         self.side = prepared.network.preprocessing.crop
         self.batch_size = batch_size or BATCH
+        module = Normalized(prepared.network, arithmetic).optimized()
         try:
-            self.module = Normalized(prepared.network, arithmetic).optimized().to(device)
-        except torch.OutOfMemoryError:
+            self.module = module.to(device)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
             raise ConfigurationError(FULL) from None
         self.pool = Lanes(self._open_lanes())
 
@@ -80,7 +84,9 @@ class CudaEncoder:
         while True:
             try:
                 return [_Lane(self.module, self.batch_size, self.side, self.device) for _ in range(LANES)]
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
                 if self.batch_size <= SMALLEST_BATCH:
                     raise ConfigurationError(FULL) from None
             # Outside the `except`: only here the exception no longer holds the lanes that did fit.
@@ -96,6 +102,27 @@ class CudaEncoder:
         return vectors
 
 
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Say whether the GPU's memory was full.
+
+    Only torch's own allocator has a class for this. Others report it in words: cuDNN and cuBLAS for their workspaces,
+    CUDA for pinned memory and graphs. The end of a capture that failed hides the reason in its context.
+    """
+    if error is None:
+        return False
+    in_words = isinstance(error, RuntimeError) and any(each in str(error).lower() for each in ALLOCATION_FAILED)
+    return isinstance(error, torch.OutOfMemoryError) or in_words or _is_out_of_memory(error.__context__)
+
+
+def _kernels() -> AbstractContextManager[None]:
+    """Let cuDNN time its kernels, which pays for shapes that never change, and keep float32 exact.
+
+    By default cuDNN cuts float32 numbers to the 10 bits of TF32, which misses the bound of `--precision full`.
+    """
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+    return flags
+
+
 class _Lane:
     """Buffers of one batch size, the graph that leads from one to the other, and the stream that runs it."""
 
@@ -109,7 +136,7 @@ class _Lane:
         self.graph: torch.cuda.CUDAGraph | None = None
         if self.stream is not None:
             self.stream.wait_stream(torch.cuda.current_stream())  # the buffers are zeroed there
-        with self._streaming():
+        with self._streaming(), _kernels():
             self.vectors = self._capture() if on_gpu else self._forward()
         self.returned = torch.zeros(self.vectors.shape, dtype=self.vectors.dtype, pin_memory=on_gpu)
 

@@ -82,7 +82,7 @@ def main(count: int) -> dict[str, Any]:
     targets = Targets(bucket=BUCKET, table="vectors", queue="queue", definition="embedder")
     began, cpu = time.perf_counter(), time.process_time()
     new_run = new_run_for(
-        Request(folders=("images/",)), "million", bucket=BUCKET, services=services, deadline=Deadline()
+        Request(folders=("images/",), shard_size=1000), "million", bucket=BUCKET, services=services, deadline=Deadline()
     )
     submission = submit(new_run, targets, services)
     return {

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.instance_types import instance_type
+from infra.settings import StageSettings
+from infra.settings_checks import IMAGES_PER_VCPU
+from infra.worker_sizes import SIZES
+from scripts.cost_table import ON_SPOT, cost_table, machines, million
 from submitter.cost import Rates, estimate, read_rates, write_units
 from submitter.dry_run import dry_run
 from submitter.errors import UsageError
@@ -14,8 +20,11 @@ from submitter.manifest import Entry
 from submitter.new_run import NewRun
 from submitter.selection import ListingTally, S3Object, select
 
+ROOT = Path(__file__).parents[2]
+
 
 def test_write_units_of_the_usual_item() -> None:
+    assert write_units("bucket", "images/cats/0001.jpg", Rates(bytes_per_number=1)) == 1
     assert write_units("bucket", "images/cats/0001.jpg", Rates()) == 3
     assert write_units("bucket", "images/cats/0001.jpg", Rates(bytes_per_number=2)) == 2
 
@@ -49,11 +58,36 @@ def test_an_estimate_by_hand() -> None:
     assert cost.dynamodb_reads == pytest.approx(0.0625)
     assert cost.s3_requests == pytest.approx(4 * 0.005 + 1001 * 0.0004)
     assert cost.s3_retrieval == pytest.approx(0.01 + 0.06)
-    assert cost.compute == pytest.approx(1_000_000 / 15 / 3600 * 0.048)
+    assert cost.compute == pytest.approx(1_000_000 / 100 / 3600 * 0.0504)
+    assert cost.starts == pytest.approx(1000 * 8 * 2 / 3600 * 0.0504)
+    assert cost.idle == pytest.approx(10 * 4 * 240 / 3600 * 0.0504), "ten machines of four vCPUs are the most"
     assert cost.total == pytest.approx(
         sum(value for name, value in cost.as_json().items() if isinstance(value, float)) / 2, rel=1e-3
     )
     assert "us-east-1" in cost.rates_as_of
+
+
+def test_a_small_run_starts_one_machine() -> None:
+    small = estimate(images=10, objects=10, shards=1, units=10, class_bytes={}, rates=Rates())
+    assert small.idle == pytest.approx(4 * 240 / 3600 * 0.0504)
+
+
+def test_the_documented_table_is_what_the_code_calculates() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert cost_table() in text, "replace it by what `python -m scripts.cost_table` prints"
+    assert million(replace(machines()["Spot"], bytes_per_number=1)).total < 1.30
+
+
+def test_the_rates_are_those_of_the_stage_that_is_deployed_by_default() -> None:
+    """`submitter` and `infra` import nothing of each other, so this test holds what both of them say."""
+    stage, rates = StageSettings(stage="any"), Rates()
+    first = instance_type(stage.cpu_instances[0])
+    assert first is not None
+    assert (first.name, first.vcpus) == ("m7i.xlarge", rates.machine_vcpus)
+    assert SIZES["cpu"].vcpus == rates.worker_vcpus
+    assert stage.spot_vcpus + stage.on_demand_vcpus == rates.fleet_vcpus
+    assert stage.spot_vcpus / rates.fleet_vcpus == ON_SPOT
+    assert IMAGES_PER_VCPU[first.amx] == rates.images_per_second_per_vcpu
 
 
 def test_rates_of_ones_own(tmp_path: Path) -> None:

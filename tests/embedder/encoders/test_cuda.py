@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -43,18 +43,19 @@ class Limited:
     """A network on whose device more than so many pictures are too many, as its library says it."""
 
     most: int
+    said: RuntimeError = field(default_factory=lambda: torch.OutOfMemoryError("CUDA out of memory"))
     name: str = "limited"
     key: str = "limited"
     dimension: int = 512
     preprocessing: Preprocessing = RESNET18.preprocessing
 
     def module(self) -> nn.Module:
-        most = self.most
+        most, said = self.most, self.said
 
         class Full(nn.Linear):
             def forward(self, images: torch.Tensor) -> torch.Tensor:
                 if len(images) > most:
-                    raise torch.OutOfMemoryError("CUDA out of memory")
+                    raise said
                 return super().forward(images.mean((2, 3)))
 
         return Full(3, 512)
@@ -87,11 +88,19 @@ def test_lanes_at_work_at_once_do_not_mix_their_pictures(network: Checkpoint) ->
         assert np.array_equal(found[number], vectors)
 
 
-def test_a_batch_that_does_not_fit_is_halved(caplog: pytest.LogCaptureFixture) -> None:
-    encoder = opened(Limited(2), 8)
+@pytest.mark.parametrize(
+    "said", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")]
+)
+def test_a_batch_that_does_not_fit_is_halved(said: RuntimeError, caplog: pytest.LogCaptureFixture) -> None:
+    encoder = opened(Limited(2, said), 8)
     assert encoder.batch_size == 2
     assert encoder.encode(PIXELS).shape == (6, 512)
     assert "going on with batches of 2" in caplog.text
+
+
+def test_another_error_is_not_taken_for_a_full_memory() -> None:
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        opened(Limited(2, RuntimeError("CUDA error: an illegal memory access was encountered")), 8)
 
 
 def test_when_one_picture_does_not_fit_nothing_does() -> None:
