@@ -128,7 +128,7 @@ def test_a_wheel_is_all_that_a_user_needs(installed: Installed, shared: Path) ->
     found = installed("python", "-c", "import embedder, submitter.cli; print(embedder.__file__)")
     assert Path(found.strip()) == installed.packages / "embedder" / "__init__.py"
     cache = {"XDG_CACHE_HOME": str(shared / "cache")}
-    installed("embedder", "run", "photos", "--weights", "random", "--engine", "mnn", **cache)
+    installed("embedder", "run", "photos", "--weights", "random", "--engine", "torch", "--precision", "full", **cache)
     installed("embedder", "gallery", "vectors.db", "--html", "gallery.html")
     installed("embedder", "similar", "vectors.db", "photo-0000.jpg", "--html", "similar.html")
     for name in ("gallery.html", "similar.html"):

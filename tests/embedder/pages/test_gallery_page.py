@@ -19,6 +19,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
+from embedder.library.gallery import Gallery
 from embedder.sources.folder import file_uri
 from tests.embedder.commands import command
 from tests.embedder.pages.conftest import HOSTILE, Gathered
@@ -423,3 +424,19 @@ def test_it_fits_every_screen(chrome: Chrome, page: Path, size: tuple[int, int],
     assert drawn > 0.3, "the map fills its place"
     ground = chrome.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, ground.strip("rgb()").split(","))) < 200) == dark
+
+
+def test_the_page_works_in_the_frame_of_a_notebook(chrome: Chrome, page: Path, tmp_path: Path) -> None:
+    """Such a frame has no address of its own, and the notebook's must not be changed."""
+    notebook = tmp_path / "notebook.html"
+    shown = Gallery(path=page, images=49, without_picture=2)._repr_html_()
+    notebook.write_text(f"<!doctype html><meta charset=utf-8><title>Notebook</title>{shown}", encoding="utf-8")
+    look(chrome, notebook)
+    chrome.switch_to.frame(chrome.find_element(By.TAG_NAME, "iframe"))
+    ready = "return document.body.dataset.ready"
+    WebDriverWait(chrome, 30).until(lambda _: chrome.execute_script(ready) == "yes")
+    chrome.find_element(By.XPATH, "//*[normalize-space()='Outliers' and (self::button or @role='tab')]").click()
+    assert chrome.execute_script("return location.hash") == "#/outliers"
+    chrome.switch_to.default_content()
+    assert chrome.current_url == notebook.as_uri()
+    assert not logged(chrome)

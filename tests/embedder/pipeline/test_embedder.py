@@ -75,16 +75,16 @@ def test_pixels_are_prepared_as_those_of_a_lossless_file_are(photo_folder: Path,
 
 
 def test_order_is_kept_over_many_batches_and_threads(photo_folder: Path, embedder: Embedder) -> None:
-    paths = files(photo_folder)
+    paths = files(photo_folder)[:7]
     one_by_one = np.concatenate([embedder(str(path)) for path in paths])
-    mixed: list[Any] = [each for path in paths for each in (path, path.read_bytes(), Image.open(path))] * 2
+    mixed: list[Any] = [each for path in paths for each in (path, path.read_bytes(), Image.open(path))]
     lazily = Image.open(paths[0])  # loaded by the first thread that needs it
     mixed += [lazily, lazily]
-    with ThreadPoolExecutor(4) as pool:
-        for made in pool.map(lambda _: embedder(mixed), range(4)):
-            assert np.array_equal(made[0:72:3], np.tile(one_by_one, (2, 1)))
-            assert np.array_equal(made[1:72:3], made[0:72:3])
-            assert np.array_equal(made[72], made[2])
+    with ThreadPoolExecutor(3) as pool:
+        for made in pool.map(lambda _: embedder(mixed), range(3)):
+            assert np.array_equal(made[0:21:3], one_by_one)
+            assert np.array_equal(made[1:21:3], one_by_one)
+            assert np.array_equal(made[21], made[2])
 
 
 def test_what_cannot_be_decoded_raises_or_is_a_named_row_of_nan(photo_folder: Path, embedder: Embedder) -> None:
