@@ -225,6 +225,7 @@ def test_a_signal_loses_no_count(cli: Cli, tmp_path: Path, name: str) -> None:
     assert "stopped early: signal" in lines[-1]["message"]
 
 
+@pytest.mark.slow
 def test_odd_files_put_nothing_between_the_lines(cli: Cli, tmp_path: Path) -> None:
     """Pillow warns of many of them, and native decoders print what they please."""
     folder = tmp_path / "images"

@@ -115,8 +115,8 @@ def test_failures_that_find_no_room(tmp_path: Path, small_disk: Path) -> None:
     (small_disk / "ballast").write_bytes(bytes(1 << 20)[: 512 << 10])
     found = world.run("--failures", "disk/failures.jsonl")
     assert found.returncode == 75, found.stderr
-    assert "no space left for --failures disk/failures.jsonl" in found.stderr
-    assert found.stderr.count("\n") == 1
+    assert "no space left for --failures disk/failures.jsonl" in found.stderr.splitlines()[-1]
+    assert "Traceback" not in found.stderr
     assert [each.name for each in small_disk.iterdir()] == ["ballast"]
 
 

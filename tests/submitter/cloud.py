@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -97,9 +98,10 @@ def make_account() -> Account:
     """Open an account at the endpoint that the environment names."""
     services = Services()
     _ = services.s3, services.pages, services.dynamodb, services.submitting  # made here and now
-    role = boto3.client("iam").create_role(RoleName="batch", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    name = f"a{uuid.uuid4().hex[:12]}"  # one server may serve several tests' accounts
+    role = boto3.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     environment = services.batch.create_compute_environment(
-        computeEnvironmentName="everywhere", type="UNMANAGED", serviceRole=role
+        computeEnvironmentName=name, type="UNMANAGED", serviceRole=role
     )
     return Account(services=services, compute_environment=environment["computeEnvironmentArn"])
 

@@ -56,6 +56,7 @@ def test_a_retry_keeps_the_runs_own_choices(submitter_cloud: Cloud, run: str) ->
     assert new_run.options == {"recompute": True}
     assert new_run.folders == ("images/",)
     assert len(list(new_run.entries)) == new_run.tally.images == 5
+    assert new_run.tally.bytes == 5 * 7
 
 
 def test_images_named_by_their_address_are_found(submitter_cloud: Cloud, run: str) -> None:

@@ -47,6 +47,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return wide / np.linalg.norm(wide, axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_the_table_of_what_it_costs(table: DynamoDB, weights: Path, tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", 60)
     rates = Rates()

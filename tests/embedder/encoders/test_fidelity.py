@@ -77,6 +77,7 @@ def test_the_default_keeps_the_direction(photographs: list[Path], plain_weights:
     check(folder, plain_weights, found, full_scale=False)
 
 
+@pytest.mark.slow
 def test_every_mode_and_format(weights: Path, tmp_path: Path) -> None:
     """With one engine: what decoding gives is the same for all."""
     folder = tmp_path / "made"

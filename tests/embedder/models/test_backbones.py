@@ -29,12 +29,10 @@ from tests.photographs import COLOURFUL, folder, variation
 from tests.seeded_backbones import architecture, write_backbone
 
 FAMILIES = {
-    "densenet121": ("classifier", 1024),
     "efficientnet_b0": ("classifier.1", 1280),
     "googlenet": ("fc", 1024),
     "mnasnet0_5": ("classifier.1", 1280),
     "mobilenet_v3_small": ("classifier.3", 1024),
-    "regnet_y_400mf": ("fc", 440),
     "shufflenet_v2_x0_5": ("fc", 1024),
     "squeezenet1_1": ("classifier.1", 512),
     "vit_b_32": ("heads.head", 768),
@@ -42,12 +40,14 @@ FAMILIES = {
 MORE = {
     "alexnet": ("classifier.6", 4096),
     "convnext_tiny": ("classifier.2", 768),
+    "densenet121": ("classifier", 1024),
     "efficientnet_b1": ("classifier.1", 1280),
     "efficientnet_v2_s": ("classifier.1", 1280),
     "inception_v3": ("fc", 2048),
     "maxvit_t": ("classifier.5", 512),
     "mobilenet_v2": ("classifier.1", 1280),
     "mobilenet_v3_large": ("classifier.3", 1280),
+    "regnet_y_400mf": ("fc", 440),
     "resnet50": ("fc", 2048),
     "resnext50_32x4d": ("fc", 2048),
     "swin_t": ("head", 768),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from embedder.errors import ImageError, TransientError
 from embedder.pipeline.ledger import Ledger
-from embedder.records import Failure
+from embedder.records import Failure, Reference
 
 
 def failure(image_id: str, **changes: object) -> Failure:
@@ -65,3 +68,45 @@ def test_time_is_summed_over_threads() -> None:
     with pytest.raises(ValueError, match="inside"), ledger.timed("decode"):
         raise ValueError("inside")
     assert ledger.seconds["decode"] > 0
+
+
+def test_a_tally_has_the_counts_of_its_moment() -> None:
+    ledger = Ledger()
+    ledger.embed(3)
+    ledger.skip()
+    ledger.fail_image(Reference(image_id="a", uri="file:///a", etag="e"), "check", ImageError("Collision", "two"))
+    ledger.fail(failure("b"))
+    ledger.fail(failure("c"))
+    with ledger.timed("fetch"):
+        time.sleep(0.002)
+    tally = ledger.tally()
+    ledger.embed(1)
+    assert (tally.images, tally.embedded, tally.skipped, tally.failed) == (7, 3, 1, 3)
+    assert list(tally.causes.items()) == [(("decode", "Corrupt"), 2), (("check", "Collision"), 1)]
+    assert ledger.first_failures[0] == Failure(
+        image_id="a", stage="check", error="Collision", message="two", etag="e", transient=False
+    )
+    assert 0.002 <= tally.seconds["fetch"] < ledger.elapsed < 60
+
+
+def test_each_notice_is_counted_and_has_a_line() -> None:
+    lines = io.StringIO()
+    ledger = Ledger(notice_sinks=[lines])
+    ledger.notice(Reference(image_id="a", uri="file:///a", etag="e"), ["NoEnd", "Damaged"])
+    ledger.notice(Reference(image_id="b", uri="file:///b"), ["NoEnd"])
+    assert ledger.notices == {"NoEnd": 2, "Damaged": 1}
+    assert [json.loads(each) for each in lines.getvalue().splitlines()] == [
+        {"image_id": "a", "notice": "NoEnd", "etag": "e"},
+        {"image_id": "a", "notice": "Damaged", "etag": "e"},
+        {"image_id": "b", "notice": "NoEnd", "etag": None},
+    ]
+    assert ledger.images == 0
+
+
+def test_a_failure_that_cannot_be_written_is_transient() -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(TransientError, match="No space left on device"):
+        Ledger(Full()).fail(failure("a"))
