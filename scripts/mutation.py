@@ -32,7 +32,7 @@ DECIDING = {
     "submitter/manifest.py": ["tests/submitter/test_manifest.py"],
     "submitter/jobs.py": ["tests/submitter/test_jobs.py"],
     "submitter/submit.py": ["tests/submitter/test_submit.py"],
-    "submitter/retry.py": ["tests/submitter/test_retry.py"],
+    "submitter/retry.py": ["tests/submitter/test_retry.py", "tests/submitter/test_cli.py"],
     "submitter/verify.py": ["tests/submitter/test_retry.py"],
     "embedder/pipeline/ledger.py": ["tests/embedder/pipeline/test_ledger.py"],
     "embedder/pipeline/skipping.py": ["tests/embedder/pipeline/test_skipping.py"],
