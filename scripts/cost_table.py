@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from submitter.cost import Cost, Rates, estimate, stored_month, write_units
-from submitter.request import DEFAULT_SHARD_SIZE
 
 IMAGES = 1_000_000
 BUCKET, KEY = "my-bucket", "images/2026/photo-000000001.jpg"
 BYTES = {"uint8": 1, "float16": 2, "float32": 4}
 """Bytes of a number, by `--dtype`."""
 SHARD_SIZES = (1_000, 5_000, 10_000)
+SHARD_SIZE = 5_000
+"""What the documents advise for large runs."""
 ON_SPOT = 0.8
 """The part of the stage's default vCPUs that is on Spot: 32 of 40."""
 
@@ -30,7 +31,7 @@ def machines() -> dict[str, Rates]:
     return {"on demand": plain, "the stage's 32 + 8 vCPUs": at(mixture), "Spot": at(plain.spot_share)}
 
 
-def million(rates: Rates, *, shard_size: int = DEFAULT_SHARD_SIZE) -> Cost:
+def million(rates: Rates, *, shard_size: int = SHARD_SIZE) -> Cost:
     """Estimate what a million new images cost."""
     units = IMAGES * write_units(BUCKET, KEY, rates)
     shards = -(-IMAGES // shard_size)
@@ -43,7 +44,7 @@ def cost_table() -> str:
     small = {name: million(replace(rates, bytes_per_number=1)) for name, rates in columns.items()}
     labels = {
         "compute": f"the work, {Rates().images_per_second_per_vcpu:.0f} images/s a vCPU",
-        "starts": f"starts of {-(-IMAGES // DEFAULT_SHARD_SIZE)} workers, {Rates().start_seconds:.0f} s each",
+        "starts": f"starts of {-(-IMAGES // SHARD_SIZE)} workers, {Rates().start_seconds:.0f} s each",
         "idle": f"machines that boot or wait, {Rates().idle_seconds:.0f} s each",
         "s3_requests": "S3: GET, and some LIST and PUT",
         "dynamodb_reads": "DynamoDB: looking ids up",

@@ -12,7 +12,7 @@ from submitter.errors import UsageError
 from submitter.manifest import RunKind
 from submitter.selection import DEFAULT_SUFFIXES, TAR_SUFFIX
 
-DEFAULT_SHARD_SIZE = 5000
+DEFAULT_SHARD_SIZE = 1000
 MAX_SHARD_SIZE = 10_000
 """Several shards are in memory at once, and a worker that is lost repeats its whole shard."""
 

@@ -83,6 +83,7 @@ def test_the_dockerfile_holds_to_its_rules() -> None:
     assert not re.search(r"x86|amd64|linux-gnu", re.sub(r"^#.*$", "", text, flags=re.MULTILINE))
 
 
+@pytest.mark.slow
 def test_the_bill_of_materials_names_every_package_with_its_version() -> None:
     script = ROOT / "scripts" / "bom.py"
     printed = subprocess.check_output([sys.executable, str(script), sys.executable], text=True)

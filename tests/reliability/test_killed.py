@@ -13,10 +13,10 @@ from tests.parts.dynamodb import DynamoDB
 from tests.parts.s3 import S3
 from tests.reliability.world import BATCH, World, cloud_world, folder_world, images, pause
 
-COUNTS = {3: 240, 60: 2000}
+COUNTS = {2: 160, 60: 2000}
 """Images for so many kills."""
 WRITERS = {"vectors.db": 1, "dynamodb://vectors": 8}
-KILLS = [pytest.param(3, id="3 times"), pytest.param(60, id="60 times", marks=[pytest.mark.slow])]
+KILLS = [pytest.param(2, id="2 times"), pytest.param(60, id="60 times", marks=[pytest.mark.slow])]
 
 
 @pytest.fixture(params=["folder to SQLite", "S3 to DynamoDB"])

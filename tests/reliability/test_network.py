@@ -50,7 +50,7 @@ def network(tmp_path: Path, s3_moto: S3, dynamodb: DynamoDB) -> Iterator[Network
         yield Network(tmp_path, s3_moto, dynamodb, {"s3": s3, "dynamodb": table})
 
 
-SHORT = [("s3", "reset", 3), ("dynamodb", "black hole", 3)]
+SHORT = [("dynamodb", "black hole", 3)]
 LONG = [
     *(("s3", "reset", 30), ("s3", "black hole", 30), ("s3", "refused", 30)),
     *(("dynamodb", "reset", 30), ("dynamodb", "black hole", 30), ("dynamodb", "throttled", 30)),

@@ -503,7 +503,7 @@ def test_a_folder_and_a_file(known: Known, tmp_path: Path, examples: int, steps:
 
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize(
-    ("examples", "steps"), [pytest.param(4, 6, id="short"), pytest.param(150, 40, id="long", marks=pytest.mark.slow)]
+    ("examples", "steps"), [pytest.param(2, 6, id="short"), pytest.param(150, 40, id="long", marks=pytest.mark.slow)]
 )
 def test_a_bucket_and_a_table(
     known: Known, s3_moto: S3, dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
