@@ -14,19 +14,17 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from embedder.encoders.choice import REMEMBERED, open_encoder
+from embedder.encoders.choice import measured_rates, open_encoder
 from embedder.encoders.prepared import Prepared
 from embedder.encoders.proof import agreement
 from embedder.models.catalog import find_model
 from embedder.models.checkpoint import Checkpoint
 from embedder.system.cores import processor
-from embedder.system.files import recall
 
 RECORD = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
@@ -88,20 +86,16 @@ def row(name: str) -> str:
 def measured(name: str) -> dict[str, Any]:
     """Open a model as a run does, and return what was found."""
     checkpoint = Checkpoint.find(find_model(name), "random")
-    began = time.perf_counter()
     encoder = open_encoder(checkpoint, device="cpu")
-    seconds = time.perf_counter() - began
     with Prepared.open(checkpoint) as prepared:
-        note = prepared.find(REMEMBERED)
         fidelity = agreement(encoder, prepared)
     return {
         "side": checkpoint.preprocessing.crop,
         "engine": encoder.engine,
         "arithmetic": encoder.arithmetic,
-        "rates": recall(note).get("rates", {}) if note else {},
+        "rates": dict(measured_rates(checkpoint)),
         "cosine": fidelity.cosine,
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
-        "seconds": seconds,
     }
 
 

@@ -18,16 +18,6 @@ def add_selection(command: argparse.ArgumentParser) -> None:
     command.add_argument("--fingerprint", metavar="F", help="only vectors made by this model and weights")
 
 
-def add_json(command: argparse.ArgumentParser, help: str = "print one JSON object") -> None:
-    """Add the option `--json`."""
-    command.add_argument("--json", action="store_true", help=help)
-
-
 def tell_where(path: Path) -> None:
     """Say where to look at a file that was written, so that a terminal can open it."""
     print(f"Open {path.absolute().as_uri()}", file=sys.stderr)
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun: `1 image`, `1,200 images`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -11,18 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedder import exit_codes
-from embedder.commands import add_selection, add_store, counted, tell_where
+from embedder.commands import add_selection, add_store, tell_where
 from embedder.terminal.bars import steps_on_terminal
-from embedder.terminal.screen import is_terminal, painted, printable, shortened, width
+from embedder.terminal.screen import counted, is_terminal, painted, printable, shortened, width
 from embedder.terminal.tables import Column, print_table
 
 if TYPE_CHECKING:
     from embedder.vectors.duplicates import Group
 
-SHOWN_GROUPS = 20
-"""The most groups that a person is shown."""
-SHOWN_MEMBERS = 10
-"""The most images of a group that a person is shown."""
 MEMBER_INDENT = 10
 COLUMNS = tuple(map(Column, ("group", "image_id", "score", "keep")))
 
@@ -88,6 +84,8 @@ def _print_groups(groups: Sequence[Group]) -> None:
     if not is_terminal(sys.stdout):
         print_table(COLUMNS, _rows(groups))
         return
+    from embedder.library.duplicates import SHOWN_GROUPS, SHOWN_MEMBERS
+
     for number, group in enumerate(groups[:SHOWN_GROUPS], 1):
         print(painted(f"group {number}: {counted(len(group.members), 'image')}", "bold"))
         members = group.members[:SHOWN_MEMBERS]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from embedder import exit_codes
-from embedder.commands import add_selection, add_store, counted, tell_where
+from embedder.commands import add_selection, add_store, tell_where
 from embedder.terminal.bars import steps_on_terminal
+from embedder.terminal.screen import counted
 
 PAGE = Path("gallery.html")
 

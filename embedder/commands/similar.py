@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from embedder import exit_codes
-from embedder.commands import add_selection, add_store, counted, tell_where
+from embedder.commands import add_selection, add_store, tell_where
 from embedder.errors import ConfigurationError
 from embedder.terminal.bars import steps_on_terminal
+from embedder.terminal.screen import counted
 from embedder.terminal.tables import Column, print_table
 
 TABLE = (Column("cosine", "right"), Column("image", fits=True))

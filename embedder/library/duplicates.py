@@ -14,7 +14,9 @@ from embedder.vectors.duplicates import Group, find_duplicates
 from embedder.vectors.meaning import MEANINGLESS, is_random
 
 SHOWN_GROUPS = 20
+"""The most groups that a person is shown."""
 SHOWN_MEMBERS = 10
+"""The most images of a group that a person is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

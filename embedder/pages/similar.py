@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from embedder.pages import filled, webp, write_page
@@ -47,9 +47,7 @@ def write_similar(
     side = SIDE if len(found) <= MANY else SMALL_SIDE
     own = Reference(image_id="\0query", uri=query if query.startswith(S3_SCHEME) else file_uri(Path(query)))
     made = {each.image_id: each for each in thumbnails(references if stored or text else [*references, own], side)}
-    gone = Thumbnail(image_id="", pixels=None, reason="deleted meanwhile")
-    pictures = [made.get(each.image_id, gone) for each in found]
-    encoded = [None if each.pixels is None else webp(each.pixels) for each in pictures]
+    pictures, encoded = _drawn(found, made)
     asked = made.get(own.image_id)
     fingerprint = next((each.fingerprint for each in known.values()), "")
     addresses = {each.image_id: each.uri for each in references}
@@ -88,14 +86,13 @@ def grid(store: Store, found: Sequence[Match], *, images: str | None, note: str 
     """
     known = store.lookup([each.image_id for each in found])
     made = {each.image_id: each for each in thumbnails(locate(known.values(), images), GRID_SIDE)}
+    pictures, encoded = _drawn(found, made)
+    reasons = [each.reason for each in pictures]
+    return filled("grid.html", side=GRID_SIDE, note=note, matches=list(zip(found, encoded, reasons, strict=True)))
+
+
+def _drawn(found: Sequence[Match], made: Mapping[str, Thumbnail]) -> tuple[list[Thumbnail], list[str | None]]:
+    """Return each match's thumbnail, and its picture as a page shows it: None where there is none."""
     gone = Thumbnail(image_id="", pixels=None, reason="deleted meanwhile")
     pictures = [made.get(each.image_id, gone) for each in found]
-    return filled(
-        "grid.html",
-        side=GRID_SIDE,
-        note=note,
-        matches=[
-            (match, None if each.pixels is None else webp(each.pixels), each.reason)
-            for match, each in zip(found, pictures, strict=True)
-        ],
-    )
+    return pictures, [None if each.pixels is None else webp(each.pixels) for each in pictures]

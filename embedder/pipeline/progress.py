@@ -17,7 +17,7 @@ from embedder.pipeline.metrics import Meter, totals_of_report, totals_of_tally
 from embedder.pipeline.notebook import NotebookProgress, in_notebook
 from embedder.pipeline.report import Report
 from embedder.terminal.bars import Bars, duration
-from embedder.terminal.screen import is_terminal
+from embedder.terminal.screen import is_terminal, speed
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -92,7 +92,7 @@ def bar_text(tally: Tally, total: int | None, rate: float | None) -> str:
     """Return what stands beside the bar: `208 of 875, 29/s, 23 s left, 1 failed`."""
     parts = [f"{tally.images:,} of {total:,}" if total else f"{tally.images:,} images"]
     if rate:
-        parts.append(f"{_rate(rate)}/s")
+        parts.append(speed(rate))
         if total:
             parts.append(f"{duration((total - tally.images) / rate)} left")
     if tally.skipped:
@@ -100,10 +100,6 @@ def bar_text(tally: Tally, total: int | None, rate: float | None) -> str:
     if tally.failed:
         parts.append(f"{tally.failed:,} failed")
     return ", ".join(parts)
-
-
-def _rate(rate: float) -> str:
-    return f"{rate:,.0f}" if rate >= 9.95 else f"{rate:.1f}"
 
 
 class LogProgress:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from embedder.pipeline.report import Report
 from embedder.system.doors import scheme_of
 from embedder.terminal.bars import duration
-from embedder.terminal.screen import USUAL_WIDTH, printable, wrapped
+from embedder.terminal.screen import USUAL_WIDTH, counted, printable, speed, wrapped
 
 AGAIN = "Run the same command again to go on."
 
@@ -47,7 +47,7 @@ def _sentences(report: Report) -> Iterator[str]:
         notices = ", ".join(f"{count:,} {kind}" for kind, count in report.notices.items())
         yield f"notices: {notices} (--notices FILE names each)"
     if report.pruned:
-        yield f"deleted: {_counted(report.pruned, 'vector')} whose image no longer exists"
+        yield f"deleted: {counted(report.pruned, 'vector')} whose image no longer exists"
     if report.hint:
         yield f"faster: {report.hint}"
     if report.embedded or report.skipped:
@@ -65,11 +65,9 @@ def _outcome(report: Report) -> Iterator[str]:
             stored = f", stored in {store_name(report)}" if report.embedded else ""
             yield f"{_counts(report)}{stored}"
     elif report.embedded:
-        rate = report.images_per_second
-        speed = f"{rate:,.0f}" if rate >= 9.95 else f"{rate:.1f}"
         yield (
-            f"{report.embedded:,} of {report.images:,} embedded in {_seconds(report.seconds)} ({speed}/s), stored in "
-            f"{store_name(report)}"
+            f"{report.embedded:,} of {report.images:,} embedded in {_seconds(report.seconds)} "
+            f"({speed(report.images_per_second)}), stored in {store_name(report)}"
         )
         others = [f"{report.skipped:,} unchanged"] * bool(report.skipped)
         others += [f"{report.failed:,} failed"] * bool(report.failed)
@@ -99,7 +97,3 @@ def _failures(report: Report) -> Iterator[str]:
 
 def _seconds(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 99.5 else duration(seconds)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -90,6 +90,16 @@ def wrapped(text: str, room: int, indent: str = "") -> list[str]:
     return lines
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 image`, `1,200 images`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def speed(rate: float) -> str:
+    """Return images a second as a person reads them: `29/s`, `2.1/s`."""
+    return f"{rate:,.0f}/s" if rate >= 9.95 else f"{rate:.1f}/s"
+
+
 def printable(image_id: str) -> str:
     """Return an id as one line shows it. An id with characters that would move the cursor or be invisible is quoted."""
     return image_id if image_id.isprintable() else repr(image_id)

@@ -175,7 +175,7 @@ def _asked(
 
 
 def _quoted(text: str) -> str:
-    """Return a text as a value of a CSV file,."""
+    """Return a text as a value of a CSV file."""
     doubled = text.replace('"', '""')
     return f'"{doubled}"' if any(each in text for each in ',"\r\n') else text
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import densenet, get_model_weights
@@ -25,7 +23,6 @@ from embedder.models import torchvision as family
 from embedder.models.catalog import find_model
 from embedder.models.checkpoint import Checkpoint
 from tests.embedder import reference
-from tests.photographs import COLOURFUL, folder, variation
 from tests.seeded_backbones import architecture, write_backbone
 
 FAMILIES = {
@@ -79,16 +76,6 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Make:
         return path
 
     return make
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A large photograph, and two of a size and an orientation that resizing has to round."""
-    place = tmp_path_factory.mktemp("images")
-    shutil.copyfile(folder() / COLOURFUL[0], place / COLOURFUL[0])
-    variation(3).save(place / "wide.png")
-    variation(5).transpose(Image.Transpose.ROTATE_90).save(place / "tall.png")
-    return place
 
 
 def classifier_inputs(name: str, weights: Path, images: torch.Tensor) -> np.ndarray:

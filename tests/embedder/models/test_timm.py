@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import timm
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 from timm.data import create_transform, resolve_data_config
 
 from embedder import embed, read
 from tests.embedder import reference
-from tests.photographs import COLOURFUL, folder, variation
 from tests.seeded_backbones import lively
 
 TINY = {
@@ -39,16 +36,6 @@ DOZEN = {
     "naflexvit_base_patch16_gap.e300_s576_in1k": 768,
 }
 """Model → the length of its vectors, from timm's source."""
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A large photograph, and two of a size and an orientation that resizing has to round."""
-    place = tmp_path_factory.mktemp("images")
-    shutil.copyfile(folder() / COLOURFUL[0], place / COLOURFUL[0])
-    variation(3).save(place / "wide.png")
-    variation(5).transpose(Image.Transpose.ROTATE_90).save(place / "tall.png")
-    return place
 
 
 def original(name: str) -> Any:
