@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -15,7 +14,7 @@ from embedder import EmbedderError, Report
 from embedder.options import Layer
 from embedder.pipeline.session import open_session
 from submitter.clients import Services
-from submitter.config import VARIABLES, Targets
+from submitter.config import Targets
 from submitter.errors import SubmitterError, aws_errors
 from submitter.handler import handler
 from submitter.manifest import RunLocation
@@ -25,11 +24,9 @@ from submitter.status import Status, read_status
 from submitter.submit import submit
 from tests.embedder.pictures import jpeg
 from tests.embedder.stand_in import PixelEncoder
-from tests.parts import fault_proxy
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.fault_proxy import RESET, Fault, Request
-from tests.parts.s3 import S3
-from tests.submitter.cloud import Account, Cloud, make_account, make_cloud
+from tests.reliability.accounts import SpoiltAccount
 from tests.submitter.lambda_events import LambdaContext
 
 WAYS = {"the request is lost": RESET, "the answer is lost": Fault(cut=0), "the answer is cut": Fault(cut=60)}
@@ -102,53 +99,16 @@ class Story:
             return submit(retry_of(results, run_id), Targets.read(), services).as_json()
 
 
-@dataclass(slots=True)
-class Stage:
-    """An account behind proxies that share one `Nth`."""
-
-    account: Account
-    dynamodb: DynamoDB
-    patch: pytest.MonkeyPatch
-    proxies: tuple[fault_proxy.FaultProxy, ...]
-
-    def cloud(self) -> Cloud:
-        """A new bucket, queue and table."""
-        cloud = make_cloud(self.account, f"n{uuid.uuid4().hex[:12]}")
-        for each, variable in VARIABLES.items():
-            self.patch.setenv(variable, getattr(cloud.targets, each))
-        for key, body in PICTURES.items():
-            cloud.put(key, body=body)
-        return cloud
-
-    @contextmanager
-    def spoiling(self, nth: Nth) -> Iterator[None]:
-        for proxy in self.proxies:
-            proxy.choose = nth
-        try:
-            yield
-        finally:
-            for proxy in self.proxies:
-                proxy.choose = fault_proxy.well
-
-
-@pytest.fixture
-def stage(s3_moto: S3, dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    with fault_proxy.before(s3_moto.endpoint) as others, fault_proxy.before(dynamodb.endpoint) as tables:
-        for name, value in dynamodb.environment().items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("AWS_ENDPOINT_URL", others.endpoint)
-        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", tables.endpoint)
-        yield Stage(make_account(), dynamodb, monkeypatch, (others, tables))
-
-
-def tell(stage: Stage, encoder: PixelEncoder, nth: Nth) -> None:
+def tell(account: SpoiltAccount, dynamodb: DynamoDB, encoder: PixelEncoder, nth: Nth) -> None:
     """Play the story with one fault, and check the world that it leaves."""
-    cloud, story = stage.cloud(), Story(encoder)
+    cloud, story = account.cloud(), Story(encoder)
+    for key, body in PICTURES.items():
+        cloud.put(key, body=body)
     encoder.batches.clear()
-    with stage.spoiling(nth):
+    with account.spoiling(nth, nth):
         story.play()
     good = len(PICTURES) - 1
-    assert set(stage.dynamodb.items(cloud.targets.table)) == {each for each in PICTURES if each != "i/bad.jpg"}
+    assert set(dynamodb.items(cloud.targets.table)) == {each for each in PICTURES if each != "i/bad.jpg"}
     status = story.status
     assert status
     assert (status.images, status.embedded + status.skipped, status.failed, status.missing) == (good + 1, good, 1, 0)
@@ -162,14 +122,16 @@ def tell(stage: Stage, encoder: PixelEncoder, nth: Nth) -> None:
 
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("step", [pytest.param(150, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)])
-def test_every_call_may_fail_once(stage: Stage, encoder: PixelEncoder, step: int) -> None:
+def test_every_call_may_fail_once(
+    spoilt_account: SpoiltAccount, dynamodb: DynamoDB, encoder: PixelEncoder, step: int
+) -> None:
     sound = Nth()
-    tell(stage, encoder, sound)
+    tell(spoilt_account, dynamodb, encoder, sound)
     cases = list(itertools.product(range(1, sound.count + 1), WAYS.items()))[::step]
     for number, (way, fault) in cases:
         nth = Nth(number, fault)
         try:
-            tell(stage, encoder, nth)
+            tell(spoilt_account, dynamodb, encoder, nth)
         except BaseException as error:
             error.add_note(f"call {number} of about {sound.count}, {nth.spoilt}: {way}")
             raise

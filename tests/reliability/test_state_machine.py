@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +25,7 @@ from embedder.pipeline.session import open_session
 from embedder.pipeline.stopping import Stop
 from embedder.records import Pixels, Vectors
 from submitter.clients import Services
-from submitter.config import VARIABLES, Targets
+from submitter.config import Targets
 from submitter.handler import handler
 from submitter.retry import retry_of
 from submitter.run_results import RunResults, open_run
@@ -37,13 +35,12 @@ from submitter.verify import Verdict, Verification
 from tests.embedder.pictures import jpeg
 from tests.embedder.stand_in import PixelEncoder, only_engine
 from tests.embedder.stored import contents
-from tests.parts import fault_proxy
-from tests.parts.dynamodb import DynamoDB
-from tests.parts.fault_proxy import RESET, SLOW_DOWN, THROTTLED, UNPROCESSED, Fault, FaultProxy, sometimes
+from tests.parts.fault_proxy import RESET, SLOW_DOWN, THROTTLED, UNPROCESSED, Fault, sometimes
 from tests.parts.s3 import S3
+from tests.reliability.accounts import SpoiltAccount
 from tests.reliability.books import COLLISION, CORRUPT, EMBEDDED, MOVED, SKIPPED, Books, Content, Kept
+from tests.reliability.places import BucketWorld, FolderWorld, World
 from tests.reliability.world import balanced
-from tests.submitter.cloud import Account, make_account, make_cloud
 from tests.submitter.lambda_events import LambdaContext
 
 NAMES = ("a.jpg", "b.JPG", "x/a.jpg", "x/é.jpeg", "x/y/c d.jpg")
@@ -70,118 +67,6 @@ class OneByOne(PixelEncoder):
         type(self).before_batch()
         vectors: Vectors = np.concatenate([super(OneByOne, self).encode(each[None]) for each in pixels])
         return vectors
-
-
-class World(Protocol):
-    """Where the pictures and the vectors are."""
-
-    @property
-    def place(self) -> str: ...
-    @property
-    def source(self) -> str: ...
-    @property
-    def store(self) -> str: ...
-    def id_of(self, name: str) -> str: ...
-    def uri_of(self, image_id: str) -> str: ...
-    def put(self, image_id: str, data: bytes) -> None: ...
-    def delete(self, image_id: str) -> None: ...
-    def move(self) -> None: ...
-    def close(self) -> None: ...
-
-
-@dataclass(slots=True)
-class FolderWorld:
-    """A folder and a SQLite file."""
-
-    root: Path
-    moves: int = 0
-
-    @property
-    def place(self) -> str:
-        return f"pictures-{self.moves}"
-
-    @property
-    def source(self) -> str:
-        return str(self.root / self.place)
-
-    @property
-    def store(self) -> str:
-        return str(self.root / "vectors.db")
-
-    def id_of(self, name: str) -> str:
-        return name
-
-    def uri_of(self, image_id: str) -> str:
-        return (self.root / self.place / image_id).as_uri()
-
-    def put(self, image_id: str, data: bytes) -> None:
-        path = self.root / self.place / image_id
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-
-    def delete(self, image_id: str) -> None:
-        (self.root / self.place / image_id).unlink()
-
-    def move(self) -> None:
-        before = self.root / self.place
-        self.moves += 1
-        if before.exists():
-            before.rename(self.root / self.place)
-
-    def close(self) -> None:
-        shutil.rmtree(self.root)
-
-
-@dataclass(slots=True)
-class BucketWorld:
-    """A bucket and a DynamoDB table, both behind a network that can break."""
-
-    s3: S3
-    table: str
-    patch: pytest.MonkeyPatch
-    bucket: str = field(default_factory=lambda: f"photos-{uuid.uuid4().hex[:12]}")
-
-    def __post_init__(self) -> None:
-        self._make_bucket()
-
-    def _make_bucket(self) -> None:
-        self.s3.client().create_bucket(Bucket=self.bucket)
-        self.patch.setenv(VARIABLES["bucket"], self.bucket)
-
-    @property
-    def place(self) -> str:
-        return self.bucket
-
-    @property
-    def source(self) -> str:
-        return f"s3://{self.bucket}/i/"
-
-    @property
-    def store(self) -> str:
-        return f"dynamodb://{self.table}"
-
-    def id_of(self, name: str) -> str:
-        return f"i/{name}"
-
-    def uri_of(self, image_id: str) -> str:
-        return f"s3://{self.bucket}/{image_id}"
-
-    def put(self, image_id: str, data: bytes) -> None:
-        self.s3.client().put_object(Bucket=self.bucket, Key=image_id, Body=data)
-
-    def delete(self, image_id: str) -> None:
-        self.s3.client().delete_object(Bucket=self.bucket, Key=image_id)
-
-    def move(self) -> None:
-        """Copy the pictures to another bucket, and empty this one."""
-        client, before = self.s3.client(), self.bucket
-        self.bucket = f"photos-{uuid.uuid4().hex[:12]}"
-        self._make_bucket()
-        for each in client.list_objects_v2(Bucket=before, Prefix="i/").get("Contents", []):
-            client.copy_object(Bucket=self.bucket, Key=each["Key"], CopySource={"Bucket": before, "Key": each["Key"]})
-            client.delete_object(Bucket=before, Key=each["Key"])
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,35 +243,41 @@ class BucketMachine(Machine):
     world: BucketWorld
 
     def __init__(
-        self, make_world: Callable[[], World], known: Known, runs: Counter[str], proxies: tuple[FaultProxy, ...]
+        self, make_world: Callable[[], World], known: Known, runs: Counter[str], account: SpoiltAccount
     ) -> None:
         super().__init__(make_world, known, runs)
-        self.proxies = proxies
+        self.account = account
         self.services = Services()
+
+    def teardown(self) -> None:
+        """End every history with a run through faults and a submission."""
+        try:
+            if self.books.pictures:
+                self.run_through_faults("unit", 7)
+                self.submitted_run("plain", 2, True, [0])
+        finally:
+            super().teardown()
 
     @precondition(lambda self: self.books.pictures)
     @rule(recipe=recipes, seed=st.integers(0, 999))
     def run_through_faults(self, recipe: str, seed: int) -> None:
         """Connections break and services throttle, but for so short a time that the run does all its work."""
         self.runs["through faults"] += 1
-        with self._faults(seed):
+        others = sometimes(seed, {RESET: 0.1, SLOW_DOWN: 0.1, Fault(cut=300): 0.1})
+        tables = sometimes(seed, {RESET: 0.1, THROTTLED: 0.1, UNPROCESSED: 0.1}, only="Batch")
+        with self.account.spoiling(others, tables):
             report = self._embed(recipe, allow_mixed=True)
         assert counts(report) == expected_counts(self.books.run(recipe))
         self._agrees()
 
-    @contextmanager
-    def _faults(self, seed: int) -> Iterator[None]:
-        s3, dynamodb = self.proxies
-        s3.choose = sometimes(seed, {RESET: 0.1, SLOW_DOWN: 0.1, Fault(cut=300): 0.1})
-        dynamodb.choose = sometimes(seed, {RESET: 0.1, THROTTLED: 0.1, UNPROCESSED: 0.1}, only="Batch")
-        try:
-            yield
-        finally:
-            s3.choose = dynamodb.choose = fault_proxy.well
-
     @precondition(lambda self: self.books.pictures)
-    @rule(recipe=recipes, shard_size=st.integers(1, 3), twice=st.booleans(), data=st.data())
-    def submitted_run(self, recipe: str, shard_size: int, twice: bool, data: st.DataObject) -> None:
+    @rule(
+        recipe=recipes,
+        shard_size=st.integers(1, 3),
+        twice=st.booleans(),
+        turns=st.lists(st.integers(0, len(NAMES) - 1), max_size=len(NAMES) + 1),
+    )
+    def submitted_run(self, recipe: str, shard_size: int, twice: bool, turns: list[int]) -> None:
         """Submit, perhaps delivered twice; work on some shards, some of them twice; then retry what is left."""
         self.runs["submitted"] += 1
         context = LambdaContext(uuid.uuid4().hex)
@@ -398,9 +289,8 @@ class BucketMachine(Machine):
         shards = [keys[start : start + shard_size] for start in range(0, len(keys), shard_size)]
         assert (submitted["images"], submitted["shards"]) == (len(keys), len(shards))
 
-        worked = data.draw(st.lists(st.integers(0, len(shards) - 1), max_size=len(shards) + 1))
         fates: dict[str, str] = {}
-        for number in worked:
+        for number in (turn % len(shards) for turn in turns):
             again = shards[number][0] in fates
             expected = {each: fates[each] for each in shards[number]} if again else None
             report = self._work(submitted["run_uri"], number, recipe)
@@ -506,29 +396,17 @@ def test_a_folder_and_a_file(known: Known, tmp_path: Path, examples: int, steps:
     ("examples", "steps"), [pytest.param(2, 6, id="short"), pytest.param(150, 40, id="long", marks=pytest.mark.slow)]
 )
 def test_a_bucket_and_a_table(
-    known: Known, s3_moto: S3, dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch, examples: int, steps: int
+    known: Known,
+    s3_moto: S3,
+    spoilt_account: SpoiltAccount,
+    monkeypatch: pytest.MonkeyPatch,
+    examples: int,
+    steps: int,
 ) -> None:
     runs = Counter[str]()
-    with fault_proxy.before(s3_moto.endpoint) as s3, fault_proxy.before(dynamodb.endpoint) as tables:
-        account = account_behind(s3, tables, dynamodb, monkeypatch)
 
-        def make_world() -> BucketWorld:
-            name = f"w{uuid.uuid4().hex[:12]}"
-            targets = make_cloud(account, name).targets
-            for each, variable in VARIABLES.items():
-                monkeypatch.setenv(variable, getattr(targets, each))
-            return BucketWorld(s3_moto, targets.table, monkeypatch)
+    def make_world() -> BucketWorld:
+        return BucketWorld(s3_moto, spoilt_account.cloud().targets.table, monkeypatch)
 
-        explore(lambda: BucketMachine(make_world, known, runs, (s3, tables)), examples, steps)
+    explore(lambda: BucketMachine(make_world, known, runs, spoilt_account), examples, steps)
     print(dict(runs))
-
-
-def account_behind(s3: FaultProxy, tables: FaultProxy, dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch) -> Account:
-    """An account whose S3 and DynamoDB are behind proxies."""
-    for name, value in dynamodb.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.behind)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", tables.endpoint)
-    assert os.environ["AWS_ENDPOINT_URL_S3"] == s3.endpoint
-    return make_account()
