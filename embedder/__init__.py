@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from embedder.errors import ConfigurationError, EmbedderError, ImageError, TransientError
-    from embedder.library.duplicates import Duplicates, duplicates
-    from embedder.library.gallery import Gallery, gallery
-    from embedder.library.similar import Matches, similar
     from embedder.pipeline.embedder import Embedder
     from embedder.pipeline.progress import Progress
     from embedder.pipeline.report import Report
     from embedder.pipeline.session import embed
     from embedder.records import Failure
+    from embedder.results.duplicates import Duplicates, duplicates
+    from embedder.results.gallery import Gallery, gallery
+    from embedder.results.similar import Matches, similar
     from embedder.vectors.reader import read, read_batches
     from embedder.vectors.summary import Contents, info
 
@@ -52,23 +52,23 @@ __version__ = "0.1.0"
 _HOMES = {
     "ConfigurationError": "errors",
     "Contents": "vectors.summary",
-    "Duplicates": "library.duplicates",
+    "Duplicates": "results.duplicates",
     "Embedder": "pipeline.embedder",
     "EmbedderError": "errors",
     "Failure": "records",
-    "Gallery": "library.gallery",
+    "Gallery": "results.gallery",
     "ImageError": "errors",
-    "Matches": "library.similar",
+    "Matches": "results.similar",
     "Progress": "pipeline.progress",
     "Report": "pipeline.report",
     "TransientError": "errors",
-    "duplicates": "library.duplicates",
+    "duplicates": "results.duplicates",
     "embed": "pipeline.session",
-    "gallery": "library.gallery",
+    "gallery": "results.gallery",
     "info": "vectors.summary",
     "read": "vectors.reader",
     "read_batches": "vectors.reader",
-    "similar": "library.similar",
+    "similar": "results.similar",
 }
 
 

@@ -37,13 +37,13 @@ ARROWS = {
     "vectors": "SHARED exit_codes models stores pipeline",
     "pages": "SHARED sources decoding stores vectors",
     # The functions about stored vectors.
-    "library": "SHARED pipeline stores vectors pages",
+    "results": "SHARED pipeline stores vectors pages",
     "doctor": "SHARED models sources decoding encoders stores",
     # The command line.
-    "commands": "SHARED exit_codes terminal logs encoders pipeline stores vectors pages library doctor",
+    "commands": "SHARED exit_codes terminal logs encoders pipeline stores vectors pages results doctor",
     "cli": "SHARED exit_codes terminal logs commands __init__",
     "__main__": "cli",
-    "__init__": "errors records pipeline vectors library",
+    "__init__": "errors records pipeline vectors results",
 }
 """The rooms of `embedder` (a flat module, or a package with all its files) and the rooms each may import.
 

@@ -53,7 +53,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Search, print or write, and return the exit code."""
-    from embedder.library.duplicates import duplicates
+    from embedder.results.duplicates import duplicates
     from embedder.system.files import check_folder
     from embedder.vectors.duplicates import check_threshold
     from embedder.vectors.meaning import MEANINGLESS
@@ -84,7 +84,7 @@ def _print_groups(groups: Sequence[Group]) -> None:
     if not is_terminal(sys.stdout):
         print_table(COLUMNS, _rows(groups))
         return
-    from embedder.library.duplicates import SHOWN_GROUPS, SHOWN_MEMBERS
+    from embedder.results.duplicates import SHOWN_GROUPS, SHOWN_MEMBERS
 
     for number, group in enumerate(groups[:SHOWN_GROUPS], 1):
         print(painted(f"group {number}: {counted(len(group.members), 'image')}", "bold"))

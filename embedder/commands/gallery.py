@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the page and return the exit code."""
-    from embedder.library.gallery import gallery
+    from embedder.results.gallery import gallery
 
     with steps_on_terminal():
         made = gallery(

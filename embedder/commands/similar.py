@@ -55,7 +55,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Search, print the matches, and return the exit code."""
-    from embedder.library.similar import similar
+    from embedder.results.similar import similar
     from embedder.vectors.meaning import MEANINGLESS
 
     if arguments.k < 1:

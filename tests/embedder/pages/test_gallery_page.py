@@ -19,7 +19,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
-from embedder.library.gallery import Gallery
+from embedder.results.gallery import Gallery
 from embedder.sources.folder import file_uri
 from tests.embedder.commands import command
 from tests.embedder.pages.conftest import HOSTILE, Gathered
