@@ -61,13 +61,15 @@ class SQLiteStore:
         self.lock = threading.RLock()
         self.connection: sqlite3.Connection | None = None
         self.writable = False
-        if self.file.path.is_dir():
-            raise ConfigurationError(f"{name} is a folder; a store is a file, such as {name.rstrip('/')}/vectors.db")
-        if self.file.path.exists():
-            with self.file.sentences():
+        with self.file.sentences():
+            if self.file.path.is_dir():
+                raise ConfigurationError(
+                    f"{name} is a folder; a store is a file, such as {name.rstrip('/')}/vectors.db"
+                )
+            if self.file.path.exists():
                 self.connection = self.file.open_to_read()
-        elif must_exist:
-            raise ConfigurationError(f"there is no store at {name}; embedder run SOURCE --store {name} makes one")
+            elif must_exist:
+                raise ConfigurationError(f"there is no store at {name}; embedder run SOURCE --store {name} makes one")
 
     def _writer(self) -> sqlite3.Connection:
         """Return a connection that may write; the first call opens it."""

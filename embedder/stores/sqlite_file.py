@@ -38,10 +38,8 @@ class SQLiteFile:
     """A file with a table `vectors`, by name; it need not exist yet.
 
     While a file is written its journal is a WAL, and `close` folds it back, so that one file is left, readable from a
-    read-only disk. A killed process loses no transaction that it had committed. A power cut may lose the last ones:
-    with a WAL, `synchronous=NORMAL` syncs when the WAL is folded back and not at every transaction. The file is never
-    damaged, because what was not synced is recognised by its checksums and left out. The next run finds those images
-    missing and embeds them again.
+    read-only disk. `synchronous=FULL` syncs the WAL at every commit, so neither a killed process nor a power cut loses
+    a transaction that was committed. What was not committed is recognised by its checksums and left out.
     """
 
     def __init__(self, name: str) -> None:
@@ -123,7 +121,7 @@ class SQLiteFile:
             connection = opened.enter_context(closing(self._connect("rwc")))
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # heeded where there is no table yet
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA synchronous = FULL")
             if self._refuse_newer(connection) < SCHEMA_VERSION:
                 self._bring_forward(connection)
             opened.pop_all()
@@ -142,13 +140,15 @@ class SQLiteFile:
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def close(self, connection: sqlite3.Connection, *, written: bool) -> None:
-        """Close a connection; one that may have written folds the WAL back, and then everything is on the disk."""
-        if written:
-            # Refused while another process has the file open; then that one does it.
-            with suppress(sqlite3.OperationalError):
+        """Close a connection; one that may have written folds the WAL back.
+
+        That is refused while another process has the file open, which then does it; and it fails if the disk does.
+        Everything is in the WAL and on the disk all the same, and the next run folds it back.
+        """
+        with closing(connection), suppress(sqlite3.DatabaseError):
+            if written:
                 connection.execute("PRAGMA busy_timeout = 0")
                 connection.execute("PRAGMA journal_mode = DELETE")
-        connection.close()
 
     def has_wal(self) -> bool:
         """Return whether there is a WAL, of a process that writes or of one that was killed."""
@@ -183,11 +183,15 @@ class SQLiteFile:
 
     @contextmanager
     def sentences(self) -> Iterator[None]:
-        """Turn SQLite's errors into ours, about this file."""
+        """Turn SQLite's errors into ours, about this file, and those of looking whether it is there."""
         try:
             yield
         except sqlite3.Error as error:
             raise self._explain(error) from error
+        except OSError as error:
+            raise ConfigurationError(
+                f"the store {self.name} cannot be looked at: {error.strerror}; check its folder, or {ELSEWHERE}"
+            ) from error
 
     def _explain(self, error: sqlite3.Error) -> EmbedderError:
         code = _code(error)
