@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import starmap
 from operator import attrgetter
 from typing import Any
@@ -20,7 +21,7 @@ from embedder.records import (
     StoredVector,
     VectorInfo,
 )
-from embedder.stores.sqlite_file import SQLiteFile, columns, transaction
+from embedder.stores.sqlite_file import SQLiteFile, columns
 from embedder.system.threads import grouped
 
 INSERT = (
@@ -80,6 +81,12 @@ class SQLiteStore:
             self.connection, self.writable = connection, True
         return self.connection
 
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._writer()
+        with self.file.transaction(connection):
+            yield connection
+
     def prepare(self) -> None:
         """Find out, before any work is spent, whether the file can be written.
 
@@ -100,7 +107,7 @@ class SQLiteStore:
         return VectorInfo(*rows[0]) if rows else None
 
     def write(self, vectors: Sequence[StoredVector]) -> None:
-        with self.lock, self.file.sentences(), transaction(self._writer()) as connection:
+        with self.lock, self.file.sentences(), self._transaction() as connection:
             connection.executemany(INSERT, map(ROW, vectors))
 
     def get(self, image_ids: Sequence[str]) -> Iterator[StoredVector]:
@@ -119,14 +126,14 @@ class SQLiteStore:
             yield from starmap(VectorInfo, rows)
 
     def delete(self, image_ids: Sequence[str]) -> None:
-        with self.lock, self.file.sentences(), transaction(self._writer()) as connection:
+        with self.lock, self.file.sentences(), self._transaction() as connection:
             connection.executemany(f"DELETE FROM vectors WHERE {KEY} = ?", [(each,) for each in image_ids])
 
     def close(self) -> None:
-        with self.lock:
+        with self.lock, self.file.sentences():
             if self.connection is not None:
-                self.file.close(self.connection, written=self.writable)
-                self.connection = None
+                connection, self.connection = self.connection, None
+                self.file.close(connection, written=self.writable)
 
     def _rows_by_id(self, wanted: Iterable[Attribute], image_ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for part in grouped(image_ids, VARIABLES):

@@ -114,22 +114,26 @@ def record(folder: Path, log: Path) -> None:
             _noted(kept=["page.html"])
         story.cache()
         with closing(SQLiteStore(str(story.store))) as store:
-            _write_in_pieces(store, "alone")
+            written = _write_in_pieces(store, "alone")
+        _noted(**written)
         with closing(sqlite3.connect(story.store)) as reader:  # the WAL cannot be folded back while it is open
             with closing(SQLiteStore(str(story.store))) as store:
-                _write_in_pieces(store, "beside")
+                written = _write_in_pieces(store, "beside")
                 reader.execute("SELECT count(*) FROM vectors").fetchone()
             assert Path(f"{story.store}-wal").exists()
+            _noted(**written)
         unwatch()
 
 
-def _write_in_pieces(store: SQLiteStore, prefix: str) -> None:
+def _write_in_pieces(store: SQLiteStore, prefix: str) -> dict[str, list[str]]:
+    """Write vectors in several transactions, and delete one of them; return what is promised once it is closed."""
+    written = []
     for number in range(3):
         vectors = many(2, f"{prefix}-{number}-")
         store.write(vectors)
-        _noted(stored=[each.image_id for each in vectors])
-    store.delete([f"{prefix}-0-00000"])
-    _noted(deleted=[f"{prefix}-0-00000"])
+        written += [each.image_id for each in vectors]
+    store.delete(written[:1])
+    return {"stored": written[1:], "deleted": written[:1]}
 
 
 def _noted(**promised: Any) -> None:
