@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -23,6 +24,7 @@ from embedder.records import StoredVector
 from embedder.stores.sqlite import SQLiteStore
 from tests.cli import ROOT
 from tests.embedder.stored import many
+from tests.parts.missing import missing
 from tests.reliability.disk_calls import build, calls
 from tests.reliability.disk_story import CACHE, FILES, Story, stored
 from tests.reliability.power_cuts import Cut, Files, Name, Note, Recording, Step, read_files, write_files
@@ -30,6 +32,8 @@ from tests.reliability.power_cuts import Cut, Files, Name, Note, Recording, Step
 
 def play(folder: Path, *words: object) -> str:
     """Run the story in a process of its own, with the library that sees its calls; return what it prints."""
+    if shutil.which("cc") is None:
+        missing("there is no C compiler: run `scripts/setup --parts compiler`")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": str(build(folder))}
     command = [sys.executable, "-m", "tests.reliability.disk_story", *map(str, words)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -148,8 +152,8 @@ def _named(recording: Recording, step: Step) -> str:
             return text
         case Name(path, named, before):
             return f"{'name' if named else 'unlink'} {path.name} {before.name if before else ''}"
-    path = next((each.path.name for each in recording.steps if isinstance(each, Name) and each.file is step.file), "")
-    return f"{type(step).__name__.lower()} {path} {getattr(step, 'at', '')}"
+    name = next((each.path.name for each in recording.steps if isinstance(each, Name) and each.file is step.file), "")
+    return f"{type(step).__name__.lower()} {name} {getattr(step, 'at', '')}"
 
 
 @pytest.mark.timeout(0)
