@@ -157,7 +157,7 @@ def _named(recording: Recording, step: Step) -> str:
 
 
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("step", [pytest.param(60, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [pytest.param(125, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)])
 def test_every_call_to_the_disk_may_fail_once(tmp_path: Path, step: int) -> None:
     (tmp_path / "worlds").mkdir()
     planned, *tried = map(json.loads, play(tmp_path, "fail", tmp_path / "worlds", step).splitlines())
