@@ -137,6 +137,7 @@ class RunOptions:
         "an image's id: key (path in SOURCE), uri or stem (key)",
         "MODE",
     )
+    metadata: bool = _option(False, switch, "store size, format and date taken beside each vector")
     recompute: bool = _option(False, switch, "embed every image again and replace what is stored")
     max_failures: FailureLimit = _option(
         FailureLimit(100, percent=True),
@@ -239,6 +240,7 @@ class Options(ModelOptions, total=False):
 
     dtype: Literal["float32", "float16", "uint8", "int8"]
     image_id: ImageIdMode
+    metadata: bool
     recompute: bool
     max_failures: int | str
     """A count, or a percentage such as `5%`."""

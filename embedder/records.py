@@ -116,14 +116,29 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """What `--metadata` stores about an image's file. A run without the option leaves every field None."""
+
+    width: int | None = None
+    height: int | None = None
+    size: int | None = None
+    format: str | None = None
+    taken: str | None = None
+
+
+NO_METADATA = Metadata()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """An image as the model sees it, before normalisation."""
 
     reference: Reference
     pixels: Pixels  # (crop, crop, 3) uint8, RGB
+    metadata: Metadata = NO_METADATA
 
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Increase this when you add a field to `StoredVector`. Files made before there were versions count as 0."""
 
 
@@ -149,6 +164,15 @@ class VectorInfo:
     """For local files: size and modification time."""
     scale: float | None = field(default=None, metadata=_named("Scale"))
     """The vector is the stored numbers × this; None means × 1."""
+    width: int | None = field(default=None, metadata=_named("Width"))
+    """Of the whole upright picture, in pixels. This field and those below are None in a vector without metadata."""
+    height: int | None = field(default=None, metadata=_named("Height"))
+    size: int | None = field(default=None, metadata=_named("Bytes"))
+    """Of the image's file, in bytes."""
+    format: str | None = field(default=None, metadata=_named("Format"))
+    """Pillow's name of the file's format, for example `JPEG`."""
+    taken: str | None = field(default=None, metadata=_named("Taken"))
+    """When the picture was taken, ISO 8601, if its EXIF block says so; with an offset only if that is there, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +217,7 @@ ATTRIBUTES = tuple(map(_attribute, fields(StoredVector)))
 """All fields of a stored vector. The key comes first. The vector comes last, so that SQLite can read the other columns
 of a row without walking through the pages of the vector."""
 INFO_ATTRIBUTES = tuple(map(_attribute, fields(VectorInfo)))
+METADATA_ATTRIBUTES = tuple(each for each in ATTRIBUTES if each.field in {item.name for item in fields(Metadata)})
 KEY = ATTRIBUTES[0].name
 
 

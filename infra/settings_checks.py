@@ -26,7 +26,7 @@ ENDPOINTS = ("s3", "dynamodb", "ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "
 
 WORKER_OPTIONS = (
     *("model", "weights", "device", "engine", "precision", "batch_size", "workers", "cores", "dtype", "normalize"),
-    *("image_id", "recompute", "max_failures", "max_pixels", "allow_mixed", "suffixes"),
+    *("image_id", "metadata", "recompute", "max_failures", "max_pixels", "allow_mixed", "suffixes"),
 )
 """The options of `embedder run` except `prune`, which a shard refuses, and `failures`, for which a worker has no disk.
 A worker ignores a variable that it does not know, so an unknown name is refused here."""

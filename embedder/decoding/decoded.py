@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from embedder.records import Pixels
+from embedder.records import Metadata, Pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,12 @@ class Decoded:
     height: int
     format: str
     """Pillow's name of the file's format, for example `JPEG`."""
+    taken: str | None = None
+    """When the picture was taken, ISO 8601; None if the file does not say so, or the decoder was not asked."""
+
+    def metadata(self, size: int) -> Metadata:
+        """Return what is stored beside the vector, given the file's size in bytes."""
+        return Metadata(width=self.width, height=self.height, size=size, format=self.format, taken=self.taken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,9 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from embedder.decoding import heif, jpeg, mending, png, refusals
+from embedder.decoding import exif, heif, jpeg, mending, png, refusals
 from embedder.decoding.decoded import Decoded
-from embedder.decoding.fitting import Fitter, orientation_of
+from embedder.decoding.fitting import Fitter
 from embedder.decoding.mending import truncated_images
 from embedder.errors import ImageError
 from embedder.records import Preprocessing
@@ -56,6 +56,7 @@ class Decoder:
         max_pixels: an image that claims more pixels is refused before it takes memory.
         exact: whether every pixel must equal the preset's. Otherwise pixels may differ by a level if that is faster.
         damaged: whether an image that has lost part of its data is decoded as far as possible, as viewers draw it.
+        dates: whether to look up when the picture was taken.
         reserve: called with an estimate of the bytes that an image needs while it is decoded.
     """
 
@@ -66,12 +67,14 @@ class Decoder:
         max_pixels: int,
         exact: bool = True,
         damaged: bool = False,
+        dates: bool = False,
         reserve: Reserve = lambda _: nullcontext(),
     ) -> None:
         self.preprocessing = preprocessing
         self.max_pixels = max_pixels
         self.fitter = Fitter(preprocessing, exact=exact)
         self.damaged = damaged
+        self.dates = dates
         self.reserve = reserve
         # Pillow's own limit must not refuse what the user allows, nor what is resized here; ours is
         # looked at before any pixel is decoded.
@@ -156,13 +159,14 @@ class Decoder:
         with self.reserve(_bytes_needed(image, full_size)):
             # Nothing but the picture as it is now is kept: a JPEG's is freed once it is RGB.
             loaded, notices = _loaded(image, data, partial=partial)
-            orientation = orientation_of(image)  # a PNG may have it behind the pixels
+            orientation = exif.orientation(image)  # a PNG may have it behind the pixels
             return Decoded(
                 pixels=self.fitter.fit(loaded, orientation),
                 notices=notices,
                 width=full_size[orientation in LYING],
                 height=full_size[orientation not in LYING],
                 format=image.format or "",
+                taken=exif.taken(image) if self.dates else None,
             )
 
     def _draft(self, image: Image.Image) -> None:

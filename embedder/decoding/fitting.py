@@ -9,8 +9,6 @@ from embedder.decoding import simd
 from embedder.decoding.rendering import to_rgb
 from embedder.records import Pixels, Preprocessing
 
-ORIENTATION_TAG = 0x0112  # EXIF 2.3, section 4.6.4
-
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -107,12 +105,3 @@ class Fitter:
             return np.asarray(whole.crop((left, top, left + size[0], top + size[1])))
         right, bottom = box[0] + box[2], box[1] + box[3]
         return np.asarray(image.resize(size, FILTERS[filter], box=(*box[:2], right, bottom)))
-
-
-def orientation_of(image: Image.Image) -> int:
-    """Return the EXIF orientation; as in a browser, an unreadable EXIF block counts as none."""
-    try:
-        value = image.getexif().get(ORIENTATION_TAG, 1)
-    except Exception:
-        return 1
-    return value if isinstance(value, int) else 1

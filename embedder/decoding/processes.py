@@ -21,7 +21,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import IO
 
 import numpy as np
@@ -49,6 +49,9 @@ PIPE_BYTES = 1 << 20
 HEADER = struct.Struct("<cQ")
 """The header of every message: its kind, and the number of bytes that follow (for NEED: the bytes wanted)."""
 
+BESIDE_PIXELS = tuple(each.name for each in fields(Decoded) if each.name != "pixels")
+"""What an answer has behind the pixels, as JSON."""
+
 IMAGE, PICTURE, FAILURE, NEED, GRANTED = b"I", b"P", b"F", b"N", b"G"
 
 START = (
@@ -64,6 +67,7 @@ class IsolatedDecoder:
         max_pixels: images that claim more pixels are refused.
         exact: whether every pixel must equal the preset's.
         damaged: whether images that have lost part of their data are decoded as far as possible.
+        dates: whether to look up when pictures were taken.
         reserve: called with the bytes that a large image needs while it is decoded.
     """
 
@@ -75,8 +79,9 @@ class IsolatedDecoder:
         reserve: Reserve,
         exact: bool = True,
         damaged: bool = False,
+        dates: bool = False,
     ) -> None:
-        options = {"max_pixels": max_pixels, "exact": exact, "damaged": damaged}
+        options = {"max_pixels": max_pixels, "exact": exact, "damaged": damaged, "dates": dates}
         self.settings = json.dumps({"preprocessing": asdict(preprocessing), "options": options})
         self.crop = preprocessing.crop
         self.reserve = reserve
@@ -269,7 +274,7 @@ def serve() -> None:
             _send(answers, FAILURE, json.dumps({"error": error.error, "message": error.message}).encode())
         else:
             signal.alarm(0)
-            rest = {"notices": found.notices, "width": found.width, "height": found.height, "format": found.format}
+            rest = {each: getattr(found, each) for each in BESIDE_PIXELS}
             _send(answers, PICTURE, found.pixels.tobytes() + json.dumps(rest).encode())
 
 

@@ -70,7 +70,7 @@ def make_gallery(
     with step("laying out the map"):
         collection = _describe(store.name, ids, vectors, known, references, threshold, failed)
     mosaic = Mosaic(collection.columns, collection.rows, square_side(len(ids)))
-    pictures, previews = _pictures(collection, references, mosaic)
+    pictures, previews = _pictures(collection, references, known, mosaic)
     groups = _groups(ids, vectors, pictures, threshold)
     with step(f"writing {path.name}"):
         write_gallery(path, collection, mosaic, pictures, previews, groups)
@@ -78,7 +78,7 @@ def make_gallery(
 
 
 def _pictures(
-    collection: Collection, references: Sequence[Reference], mosaic: Mosaic
+    collection: Collection, references: Sequence[Reference], known: Mapping[str, VectorInfo], mosaic: Mosaic
 ) -> tuple[list[Thumbnail], dict[int, str]]:
     """Fill the mosaic; return what is known of each image's file, without pixels, and the previews that there are."""
     places = {each: place for place, each in enumerate(collection.ids)}
@@ -90,7 +90,19 @@ def _pictures(
         if each.preview is not None:
             previews[place] = webp(each.preview)
         pictures[place] = replace(each, pixels=None, preview=None)
-    return pictures, previews
+    unseen = {each.image_id for each in pictures if each.reason} & known.keys()
+    return [_as_stored(each, known[each.image_id]) if each.image_id in unseen else each for each in pictures], previews
+
+
+def _as_stored(picture: Thumbnail, stored: VectorInfo) -> Thumbnail:
+    """Return a picture that could not be made with the metadata that the store has of it, if any."""
+    return replace(
+        picture,
+        width=stored.width or 0,
+        height=stored.height or 0,
+        bytes=picture.bytes or stored.size or 0,
+        format=stored.format or "",
+    )
 
 
 def _groups(ids: Sequence[str], vectors: Vectors, pictures: Sequence[Thumbnail], threshold: float) -> list[PageGroup]:
@@ -152,6 +164,7 @@ def _describe(
         ids=ids,
         addresses=[addresses.get(each, "") for each in ids],
         embedded=[known[each].created[:10] if each in known else "" for each in ids],
+        taken=[known[each].taken or "" if each in known else "" for each in ids],
         cells=cells.tolist(),
         columns=columns,
         rows=rows,

@@ -70,6 +70,8 @@ class Collection:
     """Where each picture lies: `file:///…` or `s3://…`; empty where that is not known."""
     embedded: Sequence[str]
     """The day on which each vector was made."""
+    taken: Sequence[str]
+    """When each picture was taken, ISO 8601; empty where the store does not say."""
     cells: Sequence[int]
     """Where each image lies on the grid, row by row."""
     columns: int
@@ -143,6 +145,7 @@ def write_gallery(
             "format": [formats.index(each.format) for each in pictures],
             "modified": [each.modified for each in pictures],
             "embedded": list(collection.embedded),
+            "taken": list(collection.taken) if any(collection.taken) else [],
             "regions": [asdict(each) for each in collection.regions],
             "sketches": asdict(collection.sketches),
             "neighbours": [(near, list(map(_ten_thousandths, scores))) for near, scores in collection.neighbours],

@@ -13,7 +13,8 @@ from typing import Any, Literal, Self, TypeVar, Unpack, overload
 import numpy as np
 from PIL import Image
 
-from embedder.decoding.fitting import Fitter, orientation_of
+from embedder.decoding import exif
+from embedder.decoding.fitting import Fitter
 from embedder.decoding.processes import IsolatedDecoder
 from embedder.encoders.own import OwnEncoder
 from embedder.errors import ConfigurationError, ImageError
@@ -194,7 +195,7 @@ class Embedder:
             # Pixels need no decoder of bytes from strangers, and so no process.
             with self.loading[id(image) // LOADERS % LOADERS]:
                 loaded = picture(image, self.options.max_pixels)
-            return self.fitter.fit(loaded, orientation_of(loaded))
+            return self.fitter.fit(loaded, exif.orientation(loaded))
         assert not isinstance(image, str | Path)
         return self.decoder.decode(bytes(image)).pixels
 

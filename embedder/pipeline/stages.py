@@ -21,7 +21,7 @@ from embedder.pipeline.recipe import Recipe
 from embedder.pipeline.rereading import decode_sample
 from embedder.pipeline.skipping import Skipping, Todo
 from embedder.pipeline.stopping import Stop
-from embedder.records import Failure, Picture, Reference, Sample, Stage, StoredVector, Vectors
+from embedder.records import NO_METADATA, Failure, Picture, Reference, Sample, Stage, StoredVector, Vectors
 from embedder.sources import Source
 from embedder.stores import Store
 from embedder.system.cores import usable_cores
@@ -84,6 +84,7 @@ class Pipeline:
             max_pixels=options.max_pixels,
             exact=options.precision == "full",
             damaged=options.damaged == "embed",
+            dates=options.metadata,
             reserve=budget.reserve,
         )
         self.numbers = NumberFormat(options.dtype, normalize=recipe.fingerprint.normalized)
@@ -221,7 +222,8 @@ class Pipeline:
         def decode(sample: Sample) -> Picture:
             sample, decoded = decode_sample(self.decoder, sample, self.source)
             self.ledger.notice(sample.reference, decoded.notices)
-            return Picture(reference=sample.reference, pixels=decoded.pixels)
+            metadata = decoded.metadata(len(sample.data)) if self.options.metadata else NO_METADATA
+            return Picture(reference=sample.reference, pixels=decoded.pixels, metadata=metadata)
 
         workers = self.options.workers or usable_cores()
         return self._stage(
@@ -280,16 +282,17 @@ class Pipeline:
             pixels = np.stack([picture.pixels for picture in group])  # (B, crop, crop, 3)
             with self.ledger.timed("encode"):
                 vectors = encoder.encode(pixels)
-            return list(self._vectors([picture.reference for picture in group], vectors))
+            return list(self._vectors(group, vectors))
 
         groups = grouped(itertools.chain([first], pictures), self.batch_size)
         yield from parallel_map(encode, groups, workers=encoder.lanes, depth=lambda: encoder.lanes + 1, name="encode")
 
-    def _vectors(self, references: list[Reference], vectors: Vectors) -> Iterator[StoredVector]:
-        """Convert vectors, (B, D), to records for the store. A vector that cannot be stored is a failure."""
+    def _vectors(self, pictures: list[Picture], vectors: Vectors) -> Iterator[StoredVector]:
+        """Convert the pictures' vectors, (B, D), to records for the store. One that cannot be stored is a failure."""
         made = self.numbers.format(vectors)
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        for reference, row, scale, problem in zip(references, made.numbers, made.scales, made.problems, strict=True):
+        for picture, row, scale, problem in zip(pictures, made.numbers, made.scales, made.problems, strict=True):
+            reference, metadata = picture.reference, picture.metadata
             if problem is not None:
                 self.ledger.fail_image(reference, "encode", ImageError("NotFinite", problem))
                 continue
@@ -304,6 +307,11 @@ class Pipeline:
                 source=reference.uri,
                 modified=reference.modified,
                 scale=scale,
+                width=metadata.width,
+                height=metadata.height,
+                size=metadata.size,
+                format=metadata.format,
+                taken=metadata.taken,
             )
 
     def _write(self, encoded: Iterable[list[StoredVector]]) -> Iterator[int]:

@@ -13,7 +13,8 @@ const width = (image) => data.sizes[2 * image];
 const height = (image) => data.sizes[2 * image + 1];
 const pixels = (image) => (width(image) ? `${figure(width(image))} × ${figure(height(image))}` : "");
 const format = (image) => data.formats[data.format[image]] || "unknown";
-const date = (image) => data.modified[image] || data.embedded[image];
+const taken = (image) => data.taken[image] || "";
+const date = (image) => taken(image).slice(0, 10) || data.modified[image] || data.embedded[image];
 const address = (image) => (data.addresses[image] === null ? "" : data.root + data.addresses[image]);
 
 const local = (image) => /^file:\/\/\/(?!\/)/.test(address(image)); // a fourth slash would begin a host

@@ -5,6 +5,7 @@ function described(image) {
   entry("Pixels", pixels(image));
   entry("Size", weight(data.bytes[image]));
   entry("Format", data.formats[data.format[image]]);
+  entry("Taken", taken(image).replace("T", " "));
   entry("Modified", data.modified[image]);
   entry("Embedded", data.embedded[image]);
   entry("Made by", data.fingerprint + (data.random ? ", random weights" : ""));

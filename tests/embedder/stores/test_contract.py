@@ -38,6 +38,9 @@ def test_what_was_written_comes_back(store_name: str) -> None:
     vectors = {each.image_id: each for each in many(30)}
     for number, scale in enumerate((0.1, 1 / 3, 1e-30, 3e38, 0.0)):
         vectors[f"image-{number:05d}"] = stored(f"image-{number:05d}", number, scale=scale)
+    full = {"width": 6000, "height": 4000, "size": 12_345_678, "format": "JPEG", "taken": "2024-05-01T12:30:00+02:00"}
+    vectors["image-00007"] = stored("image-00007", 7, **full)
+    vectors["image-00008"] = stored("image-00008", 8, **full | {"taken": None})
     fill(store_name, list(vectors.values()))
     assert contents(store_name) == vectors
     with opened(store_name) as store:

@@ -301,8 +301,8 @@ COLUMNS = (
     "ImageId TEXT NOT NULL PRIMARY KEY, DataType TEXT NOT NULL, Dimension INTEGER NOT NULL, Created TEXT NOT NULL, "
     "Fingerprint TEXT NOT NULL, ETag TEXT NOT NULL, Source TEXT NOT NULL, {}Vector BLOB NOT NULL"
 )
-SHAPES = {"the first": "", "with Modified": "Modified TEXT, "}
-"""Every shape that a file without a version may have, by the columns that the first one lacks."""
+SHAPES = {"the first": "", "with Modified": "Modified TEXT, ", "version 1": "Modified TEXT, Scale REAL, "}
+"""Every shape that an older file may have, by the columns that the first one lacks."""
 
 
 def old_file(path: Path, extra: str, vectors: list[StoredVector], version: int = 0) -> None:
