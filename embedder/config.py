@@ -94,6 +94,11 @@ def deployment(environment: Mapping[str, str] = os.environ) -> str:
     return environment.get("EMBEDDER_DEPLOYMENT") or "default"
 
 
+def qdrant_api_key(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the key for a server of Qdrant, `QDRANT_API_KEY`."""
+    return environment.get("QDRANT_API_KEY") or None
+
+
 def colours_wanted(environment: Mapping[str, str] = os.environ) -> bool:
     """Return whether a terminal may be written to in colours: https://no-color.org."""
     return not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"

@@ -234,22 +234,28 @@ class Block:
     dimensions: Sequence[int]
     scales: Sequence[float | None]
     vectors: Sequence[bytes]
+    metadata: Sequence[Sequence[Any]] = ()
+    """The columns of `METADATA_ATTRIBUTES`, where they were asked for."""
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]]) -> Block:
         """Turn rows into columns.
 
         Args:
-            rows: at least one, each with the values of `BLOCK_ATTRIBUTES`.
+            rows: at least one, each with the values of `BLOCK_ATTRIBUTES`, and of `METADATA_ATTRIBUTES` if those were
+                asked for.
         """
-        return cls(*zip(*rows, strict=True))
+        columns = list(zip(*rows, strict=True))
+        count = len(BLOCK_ATTRIBUTES)
+        return cls(*columns[:count], *[columns[count:]])
 
     def only(self, fingerprint: str) -> Block:
         """Return the vectors that have this fingerprint."""
         chosen = [each == fingerprint for each in self.fingerprints]
-        columns = (getattr(self, each.name) for each in fields(self))
-        return Block(*(list(compress(column, chosen)) for column in columns))
+        columns = (getattr(self, f"{each.field}s") for each in BLOCK_ATTRIBUTES)
+        metadata = [list(compress(column, chosen)) for column in self.metadata]
+        return Block(*(list(compress(column, chosen)) for column in columns), *[metadata])
 
 
 BLOCK_ATTRIBUTES = tuple(each for name in fields(Block) for each in ATTRIBUTES if f"{each.field}s" == name.name)
-"""The attributes of a block, in the order of its columns."""
+"""The attributes of a block, in the order of its columns. Those of the metadata come behind them."""

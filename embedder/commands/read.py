@@ -14,7 +14,7 @@ from embedder import exit_codes
 from embedder.commands import add_selection, add_store, tell_where
 from embedder.errors import ConfigurationError
 from embedder.terminal.bars import steps_on_terminal
-from embedder.terminal.screen import counted, is_terminal, printable
+from embedder.terminal.screen import is_terminal, printable
 from embedder.terminal.tables import Column, print_table
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--out",
         metavar="F",
-        help="F.npz, .npy, .csv, .parquet, .arrow; or s3vectors://…",
+        help="F.npz, .npy, .csv, .parquet, .arrow or .lance; qdrant://…, postgresql://…, s3vectors://…",
     )
     command.set_defaults(function=run, more="ids")
 
@@ -59,27 +59,32 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read vectors, write or show them, and return the exit code."""
     from embedder.stores import open_store
-    from embedder.vectors.export import check_target, write_vectors
 
     asked = _asked_ids(arguments)
     ids = None if asked is None else _stored_ids(arguments.store, asked)
-    out = None
     if arguments.out is not None:
-        if arguments.out.startswith("s3vectors://"):
-            return _transfer(arguments, ids)
-        out = Path(arguments.out)
-        check_target(out)
-    narrowed = {"prefix": arguments.prefix, "fingerprint": arguments.fingerprint}
-    if out is not None:
-        with steps_on_terminal():
-            found, dimension = write_vectors(out, arguments.store, ids, **narrowed)
-        print(f"{counted(len(found), 'vector')} of dimension {dimension} in {out}", file=sys.stderr)
-        tell_where(out)
-        return _name_missing(ids, found, arguments)
+        return _export(arguments, ids)
     with closing(open_store(arguments.store, must_exist=True)) as store:
         show = _show if is_terminal(sys.stdout) else _stream
-        found = show(store, ids, **narrowed)
+        found = show(store, ids, prefix=arguments.prefix, fingerprint=arguments.fingerprint)
     return _name_missing(ids, found, arguments)
+
+
+def _export(arguments: argparse.Namespace, ids: list[str] | None) -> int:
+    """Write vectors to a file or a collection, and return the exit code."""
+    from embedder.exports import Wanted, open_target
+
+    target = open_target(arguments.out)
+    wanted = Wanted(store=arguments.store, ids=ids, prefix=arguments.prefix, fingerprint=arguments.fingerprint)
+    with steps_on_terminal():
+        done = target(wanted)
+    print(done.summary, file=sys.stderr)
+    if done.path is not None:
+        tell_where(done.path)
+    for each in done.refused:
+        print(f"embedder read: {each}", file=sys.stderr)
+    code = _name_missing(ids, done.found, arguments)
+    return exit_codes.NOT_FOUND if done.refused else code
 
 
 def _show(store: Store, ids: list[str] | None, *, prefix: str, fingerprint: str | None) -> list[str]:
@@ -105,7 +110,7 @@ def _stream(store: Store, ids: list[str] | None, *, prefix: str, fingerprint: st
 
     Vectors that were asked for by id come in the order of the ids, all others in the store's own.
     """
-    from embedder.vectors.export import text_rows
+    from embedder.exports.text import text_rows
 
     found: list[str] = []
     for image_id, kind, numbers in text_rows(store, ids, prefix=prefix, fingerprint=fingerprint):
@@ -113,22 +118,6 @@ def _stream(store: Store, ids: list[str] | None, *, prefix: str, fingerprint: st
         if ids is not None or not found:
             found.append(image_id)
     return found
-
-
-def _transfer(arguments: argparse.Namespace, ids: list[str] | None) -> int:
-    """Copy vectors into an S3 Vectors index, and return the exit code."""
-    from embedder.vectors.s3_vectors import LONGEST_KEY, transfer
-
-    done = transfer(arguments.store, arguments.out, ids, prefix=arguments.prefix, fingerprint=arguments.fingerprint)
-    print(f"{done.written:,} vectors put, {done.kept:,} there already, in {arguments.out}", file=sys.stderr)
-    for each in done.too_long:
-        print(
-            f"embedder read: {each!r} is too long for a key, which has at most {LONGEST_KEY} characters",
-            file=sys.stderr,
-        )
-    found = list(done.ids) if ids is not None else ["all"] * (done.written + done.kept + len(done.too_long))
-    code = _name_missing(ids, found, arguments)
-    return exit_codes.NOT_FOUND if done.too_long else code
 
 
 def _stored_ids(name: str, asked: Sequence[str]) -> list[str]:

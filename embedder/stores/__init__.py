@@ -59,8 +59,12 @@ class Store(Protocol):
     def get(self, image_ids: Sequence[str]) -> Iterator[StoredVector]:
         """Yield the vectors of those ids that are stored, in any order."""
 
-    def blocks(self, prefix: str = "") -> Iterator[Block]:
-        """Yield all vectors whose id starts with `prefix`, in an order that stays the same."""
+    def blocks(self, prefix: str = "", *, metadata: bool = False) -> Iterator[Block]:
+        """Yield all vectors whose id starts with `prefix`, in an order that stays the same.
+
+        Args:
+            metadata: whether the blocks have the columns of `--metadata`, too.
+        """
 
     def describe(self) -> Iterator[VectorInfo]:
         """Yield every vector without its numbers, in any order."""

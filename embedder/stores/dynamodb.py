@@ -16,6 +16,7 @@ from embedder.records import (
     BLOCK_ATTRIBUTES,
     INFO_ATTRIBUTES,
     KEY,
+    METADATA_ATTRIBUTES,
     Attribute,
     Block,
     StoredVector,
@@ -123,7 +124,8 @@ class DynamoDBStore:
         for item in self._batch_get(image_ids, {"ConsistentRead": True}):
             yield StoredVector(**self._fields(item, ATTRIBUTES))
 
-    def blocks(self, prefix: str = "") -> Iterator[Block]:
+    def blocks(self, prefix: str = "", *, metadata: bool = False) -> Iterator[Block]:
+        wanted = BLOCK_ATTRIBUTES + METADATA_ATTRIBUTES * metadata
         options: dict[str, Any] = {}
         if prefix:
             options = {
@@ -132,7 +134,7 @@ class DynamoDBStore:
                 "ExpressionAttributeValues": {":prefix": {"S": prefix}},
             }
         for items in self._scan(options):
-            yield Block.of(list(self._fields(item, BLOCK_ATTRIBUTES).values()) for item in items)
+            yield Block.of(list(self._fields(item, wanted).values()) for item in items)
 
     def describe(self) -> Iterator[VectorInfo]:
         for items in self._scan(INFO_ONLY):

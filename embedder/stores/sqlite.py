@@ -16,6 +16,7 @@ from embedder.records import (
     BLOCK_ATTRIBUTES,
     INFO_ATTRIBUTES,
     KEY,
+    METADATA_ATTRIBUTES,
     Attribute,
     Block,
     StoredVector,
@@ -114,11 +115,12 @@ class SQLiteStore:
         for row in self._rows_by_id(ATTRIBUTES, image_ids):
             yield StoredVector(*row[:-1], vector=row[-1])
 
-    def blocks(self, prefix: str = "") -> Iterator[Block]:
+    def blocks(self, prefix: str = "", *, metadata: bool = False) -> Iterator[Block]:
+        wanted = BLOCK_ATTRIBUTES + METADATA_ATTRIBUTES * metadata
         start = prefix.encode()
         # GLOB and LIKE would treat some characters of the prefix as patterns, and substr of a text ends at a NUL.
         where = f"WHERE substr(CAST({KEY} AS BLOB), 1, ?) = ?" if prefix else ""
-        for rows in self._stream(BLOCK_ATTRIBUTES, where, (len(start), start) if prefix else ()):
+        for rows in self._stream(wanted, where, (len(start), start) if prefix else ()):
             yield Block.of(rows)
 
     def describe(self) -> Iterator[VectorInfo]:

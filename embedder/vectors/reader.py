@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import repeat
@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from embedder.errors import ConfigurationError
-from embedder.records import BLOCK_ATTRIBUTES, Block, StoredVector, Vectors
+from embedder.records import BLOCK_ATTRIBUTES, METADATA_ATTRIBUTES, Block, StoredVector, Vectors
 from embedder.stores import Store, open_store
 from embedder.system.steps import step
 from embedder.system.threads import grouped
@@ -26,6 +26,7 @@ BATCH = 4096
 ROWS = 1000
 """Vectors in a block of those that were asked for by id."""
 ROW = attrgetter(*(each.field for each in BLOCK_ATTRIBUTES))
+FULL_ROW = attrgetter(*(each.field for each in BLOCK_ATTRIBUTES + METADATA_ATTRIBUTES))
 
 LARGEST_SCALE = float(np.finfo(np.float32).max)
 
@@ -108,6 +109,8 @@ class Spilled:
     """In the order wanted. An id may be here several times; the file has its vector once."""
     places: np.ndarray
     """The row in the file for each id, (n,)."""
+    metadata: Mapping[str, Sequence[Any]]
+    """The values of `METADATA_ATTRIBUTES` for each id that has any, if they were asked for."""
 
     def chunks(self, size: int = BATCH) -> Iterator[Vectors]:
         """Yield the vectors of `ids`, (at most `size`, dimension)."""
@@ -121,16 +124,24 @@ class Spilled:
 
 
 def spill(
-    store: Store, ids: Iterable[str] | None, file: IO[bytes], *, prefix: str = "", fingerprint: str | None = None
+    store: Store,
+    ids: Iterable[str] | None,
+    file: IO[bytes],
+    *,
+    prefix: str = "",
+    fingerprint: str | None = None,
+    metadata: bool = False,
 ) -> Spilled:
     """Read vectors from an open store into a file; for the rest see `read`.
 
-    It takes about 300 bytes of memory for each vector, however long the vectors are.
+    It takes about 300 bytes of memory for each vector, however long the vectors are, and as much again for metadata.
 
     Args:
         file: empty, open for writing and reading; the caller closes it.
+        metadata: whether to read the metadata, too.
     """
-    parts, asked = _selected(store, ids, prefix, fingerprint)
+    noted: dict[str, Sequence[Any]] = {}
+    parts, asked = _selected(store, ids, prefix, fingerprint, noted if metadata else None)
     names: list[str] = []
     data_type, dimension = np.dtype(np.float32), 0
     with step("reading vectors", unit="vectors") as advance:
@@ -147,6 +158,7 @@ def spill(
         dimension=dimension,
         ids=order,
         places=_places(names, order),
+        metadata=noted,
     )
 
 
@@ -178,15 +190,35 @@ def incomparable(store: str, kinds: Sequence[str]) -> ConfigurationError:
 
 
 def _selected(
-    store: Store, ids: Iterable[str] | None, prefix: str, fingerprint: str | None
+    store: Store,
+    ids: Iterable[str] | None,
+    prefix: str,
+    fingerprint: str | None,
+    metadata: dict[str, Sequence[Any]] | None = None,
 ) -> tuple[Iterator[tuple[list[str], Vectors]], list[str] | None]:
-    """Return batches of what is wanted, in the store's order, and the ids that were asked for, None for all."""
-    if ids is None:
-        return batches(store, prefix=prefix, fingerprint=fingerprint), None
-    asked = [each for each in ids if each.startswith(prefix)]
-    stored = store.get(list(dict.fromkeys(asked)))
-    blocks = (Block.of(map(ROW, group)) for group in grouped(stored, ROWS))
+    """Return batches of what is wanted, in the store's order, and the ids that were asked for, None for all.
+
+    Args:
+        metadata: gets that of each vector as it is read; None if it is not wanted.
+    """
+    asked = None if ids is None else [each for each in ids if each.startswith(prefix)]
+    if asked is None:
+        blocks = store.blocks(prefix) if metadata is None else store.blocks(prefix, metadata=True)
+    else:
+        row = ROW if metadata is None else FULL_ROW
+        stored = store.get(list(dict.fromkeys(asked)))
+        blocks = (Block.of(map(row, group)) for group in grouped(stored, ROWS))
+    if metadata is not None:
+        blocks = _noting(blocks, metadata)
     return _batches(blocks, store.name, fingerprint, BATCH), asked
+
+
+def _noting(blocks: Iterator[Block], metadata: dict[str, Sequence[Any]]) -> Iterator[Block]:
+    """Note the metadata of the vectors that have any, as their blocks pass."""
+    for block in blocks:
+        rows = zip(block.image_ids, zip(*block.metadata, strict=True), strict=True)
+        metadata.update((image_id, row) for image_id, row in rows if any(value is not None for value in row))
+        yield block
 
 
 def _in_order(names: list[str], asked: list[str] | None) -> list[str]:

@@ -25,7 +25,18 @@ from embedder.encoders.prepared import Prepared
 from embedder.encoders.pytorch import TorchEncoder
 from embedder.errors import ConfigurationError
 from embedder.models import FAMILIES, Home, Model
-from embedder.records import Block, Failure, Pixels, Preprocessing, Reference, Sample, StoredVector, VectorInfo, Vectors
+from embedder.records import (
+    METADATA_ATTRIBUTES,
+    Block,
+    Failure,
+    Pixels,
+    Preprocessing,
+    Reference,
+    Sample,
+    StoredVector,
+    VectorInfo,
+    Vectors,
+)
 from embedder.sources import READERS, SOURCES, Kind, Readers, Selection, Source
 from embedder.stores import STORES
 from tests.embedder.commands import command
@@ -63,7 +74,7 @@ class MemoryStore:
     def get(self, image_ids: Sequence[str]) -> Iterator[StoredVector]:
         return (self.rows[each] for each in image_ids if each in self.rows)
 
-    def blocks(self, prefix: str = "") -> Iterator[Block]:
+    def blocks(self, prefix: str = "", *, metadata: bool = False) -> Iterator[Block]:
         for each in [row for name, row in self.rows.items() if name.startswith(prefix)]:
             yield Block(
                 image_ids=[each.image_id],
@@ -72,6 +83,7 @@ class MemoryStore:
                 dimensions=[each.dimension],
                 vectors=[each.vector],
                 scales=[each.scale],
+                metadata=[[getattr(each, field.field)] for field in METADATA_ATTRIBUTES] if metadata else [],
             )
 
     def describe(self) -> Iterator[VectorInfo]:

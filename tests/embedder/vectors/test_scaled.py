@@ -10,9 +10,9 @@ import pytest
 
 import embedder
 from embedder.errors import ConfigurationError
+from embedder.exports import Wanted, open_target
 from embedder.records import StoredVector
 from embedder.vectors import duplicates, search
-from embedder.vectors.export import write_vectors
 from tests.embedder.stored import fill, opened, stored
 
 DIMENSION = 16
@@ -71,7 +71,7 @@ def test_all_who_read_get_float32(data_type: str, store_name: str, tmp_path: Pat
 
     for suffix in ("npz", "npy", "parquet"):
         path = tmp_path / f"v.{suffix}"
-        assert write_vectors(path, store_name, None) == (IDS, DIMENSION)
+        assert open_target(str(path))(Wanted(store=store_name)).found == IDS
         assert np.array_equal(_content(path), wanted)
 
     with opened(store_name) as store:

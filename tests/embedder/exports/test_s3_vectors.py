@@ -79,7 +79,9 @@ def test_everything_goes_in_by_five_hundred_and_a_second_time_nothing(
     for each in vectors[::100]:
         there = found[each.image_id]
         assert np.array_equal(np.array(there["data"]["float32"], "<f4"), np.frombuffer(each.vector, "<f4"))
-        assert there["metadata"] == {"Source": each.source, "Fingerprint": each.fingerprint, "Created": each.created}
+        assert there["metadata"] == {
+            **{"Source": each.source, "ETag": each.etag, "Fingerprint": each.fingerprint, "Created": each.created}
+        }
     again = command("read", store, "--out", INDEX)
     assert "0 vectors put, 1,203 there already" in again.stderr
     assert len(calls["put"]) == 3

@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from embedder.errors import ConfigurationError, TransientError
-from embedder.vectors import export
-from embedder.vectors.export import check_target, write_vectors
+from embedder.exports import Wanted, arrow, open_target
 from tests.cli import ROOT
-from tests.embedder.stored import fill, many, stored
+from tests.embedder.stored import FINGERPRINT, fill, many, stored
 
 IDS = ["cats/1.jpg", "line\nbreak 🐈.jpg", 'it\'s "quoted".jpg']
 VECTORS = np.random.default_rng(0).normal(size=(3, 512)).astype(np.float32)
+
+
+def write_vectors(path: Path, store: str, ids: list[str] | None, prefix: str = "") -> Sequence[str]:
+    return open_target(str(path))(Wanted(store=store, ids=ids, prefix=prefix)).found
 
 
 def write(path: Path, vectors: np.ndarray = VECTORS) -> None:
@@ -27,7 +31,7 @@ def write(path: Path, vectors: np.ndarray = VECTORS) -> None:
         stored(each, vector=row.tobytes(), data_type=row.dtype.name) for each, row in zip(IDS, vectors, strict=True)
     ]
     fill(store, rows[::-1])
-    assert write_vectors(path, store, IDS) == (IDS, 512)
+    assert write_vectors(path, store, IDS) == IDS
     Path(store).unlink()
 
 
@@ -101,10 +105,27 @@ def test_arrow_files_and_csv_hold_the_same_numbers(tmp_path: Path) -> None:
     assert np.array_equal(text.drop(columns="ImageId").to_numpy(np.float32), VECTORS)
 
 
+def test_metadata_are_columns_where_there_is_some(store_name: str, tmp_path: Path) -> None:
+    import pandas
+
+    full = {"width": 6000, "height": 4000, "size": 12_345_678, "format": "JPEG", "taken": "2024-05-01T12:30:00+02:00"}
+    without = [stored("plain,1", 1, fingerprint="other"), stored("plain,2", 2)]
+    fill(store_name, [*without, stored("full", 3, **full), stored("half", 4, **full | {"taken": None})])
+    wanted = [("full", *full.values()), ("half", 6000, 4000, 12_345_678, "JPEG", None), ("plain,2", *[None] * 5)]
+    readers = {"parquet": pandas.read_parquet, "feather": pandas.read_feather, "csv": pandas.read_csv}
+    for ids in (None, ["full", "half", "plain,2"]):
+        chosen = Wanted(store=store_name, ids=ids, fingerprint=FINGERPRINT)
+        for suffix, opened in readers.items():
+            path = tmp_path / f"v.{suffix}"
+            assert list(open_target(str(path))(chosen).found) == ["full", "half", "plain,2"]
+            found = opened(path)[["ImageId", "Width", "Height", "Bytes", "Format", "Taken"]].astype(object)
+            assert list(found.where(found.notna(), None).itertuples(index=False, name=None)) == wanted, suffix
+
+
 @pytest.mark.parametrize("suffix", ["npz", "npy", "parquet"])
 def test_nothing_and_half_precision_are_written_too(suffix: str, tmp_path: Path) -> None:
     fill(str(tmp_path / "vectors.db"), many(1))
-    assert write_vectors(tmp_path / f"none.{suffix}", str(tmp_path / "vectors.db"), None, prefix="no/") == ([], 0)
+    assert write_vectors(tmp_path / f"none.{suffix}", str(tmp_path / "vectors.db"), None, prefix="no/") == []
     assert content(tmp_path / f"none.{suffix}")[1].size == 0
     half = VECTORS.astype(np.float16)
     write(tmp_path / f"half.{suffix}", half)
@@ -130,7 +151,7 @@ def content(path: Path) -> tuple[list[str], np.ndarray]:
 def test_the_order_is_that_asked_for_or_sorted(
     suffix: str, store_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "ROW_GROUP", 100)
+    monkeypatch.setattr(arrow, "ROW_GROUP", 100)
     vectors = many(230)
     np.random.default_rng(0).shuffle(vectors)
     fill(store_name, vectors)
@@ -138,7 +159,7 @@ def test_the_order_is_that_asked_for_or_sorted(
     twice = ["image-00007", "nowhere", "image-00003", "image-00007"]
     for ids, wanted in ((None, sorted(rows)), (twice, [twice[0], *twice[2:]])):
         path = tmp_path / f"v.{suffix}"
-        assert write_vectors(path, store_name, ids) == (wanted, 512)
+        assert write_vectors(path, store_name, ids) == wanted
         names, found = content(path)
         assert names == ([] if suffix == "npy" else wanted)
         assert np.array_equal(found, [rows[each] for each in wanted])
@@ -148,7 +169,7 @@ def test_the_order_is_that_asked_for_or_sorted(
 def test_a_parquet_file_is_of_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow.parquet
 
-    monkeypatch.setattr(export, "ROW_GROUP", 100)
+    monkeypatch.setattr(arrow, "ROW_GROUP", 100)
     fill(str(tmp_path / "vectors.db"), many(230))
     write_vectors(tmp_path / "v.parquet", str(tmp_path / "vectors.db"), None)
     found = pyarrow.parquet.ParquetFile(tmp_path / "v.parquet").metadata
@@ -178,10 +199,9 @@ def test_a_disk_that_is_too_small(count: int, tmp_path: Path, small_disk: Path) 
 
 PEAK = """
 import sys
-from pathlib import Path
-from embedder.vectors.export import write_vectors
+from embedder.exports import Wanted, open_target
 from tests.embedder.limits import peak_megabytes
-write_vectors(Path(sys.argv[1]), sys.argv[2], None, prefix=sys.argv[3])
+open_target(sys.argv[1])(Wanted(store=sys.argv[2], prefix=sys.argv[3]))
 print(peak_megabytes())
 """
 
@@ -203,11 +223,11 @@ def test_memory_does_not_hold_the_vectors(suffix: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["v.xls", "v", "v.npz.gz", ".npz"])
 def test_an_unknown_kind_of_file_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"expected a name that ends with \.npz, \.npy, \.parquet"):
-        check_target(tmp_path / name)
+    with pytest.raises(ConfigurationError, match=r"expected a file that ends with \.npz, \.npy, \.parquet"):
+        open_target(str(tmp_path / name))
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    check_target(tmp_path / "v.npz")
+    open_target(str(tmp_path / "v.npz"))
     with pytest.raises(ConfigurationError, match="there is no folder"):
-        check_target(tmp_path / "no" / "v.npz")
+        open_target(str(tmp_path / "no" / "v.npz"))
