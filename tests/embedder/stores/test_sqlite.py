@@ -73,6 +73,7 @@ def test_any_sqlite_opens_it(path: Path) -> None:
         "Source": "file:///pictures/1.jpg",
         "Modified": "10-1",
         "Scale": None,
+        **dict.fromkeys(("Width", "Height", "Bytes", "Format", "Taken")),
     }
 
 
