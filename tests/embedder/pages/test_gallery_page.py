@@ -440,3 +440,15 @@ def test_the_page_works_in_the_frame_of_a_notebook(chrome: Chrome, page: Path, t
     chrome.switch_to.default_content()
     assert chrome.current_url == notebook.as_uri()
     assert not logged(chrome)
+
+
+def test_metadata_say_when_a_picture_was_taken_and_what_a_lost_one_was(tmp_path: Path) -> None:
+    store, page = str(tmp_path / "vectors.db"), tmp_path / "gallery.html"
+    full = {"width": 6000, "height": 4000, "size": 12_345_678, "format": "JPEG", "taken": "2024-05-01T12:30:00+02:00"}
+    fill(store, [stored("gone.jpg", 1, **full), stored("plain.jpg", 2)])
+    assert command("gallery", store, "--html", page).returncode == 0
+    (found,) = re.findall(r'<script[^>]*id="data"[^>]*>(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
+    data = json.loads(found)
+    assert (data["taken"], data["sizes"], data["bytes"]) == ([full["taken"], ""], [6000, 4000, 0, 0], [12_345_678, 0])
+    assert [data["formats"][place] for place in data["format"]] == ["JPEG", ""]
+    assert len(data["missing"]) == 2
