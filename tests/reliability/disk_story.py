@@ -25,11 +25,11 @@ import numpy as np
 from embedder import EmbedderError, Report, embed
 from embedder.encoders import Network
 from embedder.encoders.prepared import Prepared
+from embedder.exports import Wanted, open_target
 from embedder.pages import write_page
 from embedder.records import StoredVector
 from embedder.stores.sqlite import SQLiteStore
 from embedder.system.files import remember
-from embedder.vectors.export import write_vectors
 from tests.embedder.pictures import jpeg
 from tests.embedder.stand_in import PixelEncoder, replace_engines
 from tests.embedder.stored import many
@@ -80,7 +80,7 @@ class Story:
         )
 
     def export(self) -> None:
-        write_vectors(self.folder / "vectors.npz", str(self.store), None)
+        open_target(str(self.folder / "vectors.npz"))(Wanted(store=str(self.store)))
 
     def draw(self, title: str) -> None:
         """Write a page, as all pages are written."""
