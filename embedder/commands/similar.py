@@ -55,6 +55,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Search, print the matches, and return the exit code."""
+    from embedder.indexes import has_index
     from embedder.results.similar import similar
     from embedder.vectors.meaning import MEANINGLESS
 
@@ -81,6 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if found.random:
         print(f"{arguments.store}: {MEANINGLESS}", file=sys.stderr)
+    if not arguments.json and has_index(arguments.store):
+        searched = "searched" if found.searched == "index" else "compared every vector:"
+        print(f"{searched} {found.reason}", file=sys.stderr)
     if arguments.html is not None:
         from embedder.pages.similar import write_similar
         from embedder.stores import open_store

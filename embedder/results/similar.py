@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from embedder.errors import ConfigurationError
-from embedder.records import Vectors
+from embedder.indexes import Answer, index_of
+from embedder.records import StoredVector, Vectors
 from embedder.stores import Store, open_store
 from embedder.vectors.ids import as_stored, suggestions
 from embedder.vectors.meaning import MEANINGLESS, is_random
-from embedder.vectors.search import Match, nearest, nearest_to_stored
+from embedder.vectors.reader import numbers
+from embedder.vectors.search import Match, nearest, with_itself
 
 if TYPE_CHECKING:
     from embedder.pipeline.handed import OneImage
@@ -34,6 +36,10 @@ class Matches(Sequence[Match]):
     """Where the pictures are; None for where they were embedded from."""
     random: bool
     """Whether the vectors were made with random weights, so that their cosines mean nothing."""
+    searched: Literal["index", "everything"]
+    """What was searched: the index of the store, or every vector in it. The cosines are exact in both cases."""
+    reason: str
+    """Which index that was, or why none was used."""
     matches: tuple[Match, ...]
 
     @overload
@@ -56,7 +62,9 @@ class Matches(Sequence[Match]):
     def as_json(self) -> dict[str, Any]:
         """Return what `embedder similar --json` prints."""
         matches = [{"image_id": each.image_id, "score": round(each.score, 6)} for each in self]
-        return {"store": self.store, "text" if self.text else "query": self.query, "matches": matches}
+        query = {"text" if self.text else "query": self.query}
+        how = {"searched": self.searched, "reason": self.reason}
+        return {"store": self.store, **query, **how, "matches": matches}
 
     def _repr_html_(self) -> str:
         from embedder.pages.similar import grid  # imports what draws pages, which few searches need
@@ -107,32 +115,66 @@ def similar(
     if (query is None) == (text is None):
         raise ConfigurationError("expected one query: an image, or words as `text`")
     with closing(open_store(str(store), must_exist=True)) as opened:
-        found = None if query is None else _nearest_to_stored(opened, query, k, fingerprint, prefix)
-        stored = found is not None
+        stored = _stored(opened, query, fingerprint)
+        if stored is not None:
+            vector = numbers(stored, opened.name)
+        elif query is None:
+            vector = _worded(opened, text or "", fingerprint, weights=str(weights))
+        else:
+            vector = _embedded(opened, query, fingerprint, weights=str(weights), device=device, engine=engine)
+        answer = _searched(opened, vector, k, stored, fingerprint, prefix)
+        found = answer.matches
         if found is None:
-            if query is None:
-                vector = _worded(opened, text or "", fingerprint, weights=str(weights))
-            else:
-                vector = _embedded(opened, query, fingerprint, weights=str(weights), device=device, engine=engine)
-            found = nearest(opened, vector, k, fingerprint=fingerprint, prefix=prefix)
+            found = _everything(opened, vector, k, stored, fingerprint, prefix)
         return Matches(
             store=str(store),
             query=text if text is not None else str(query) if isinstance(query, str | Path) else "the image",
             text=text is not None,
-            stored=stored,
+            stored=stored is not None,
             images=None if images is None else str(images),
             random=is_random(opened, fingerprint),
+            searched="everything" if answer.matches is None else "index",
+            reason=answer.reason,
             matches=tuple(found),
         )
 
 
-def _nearest_to_stored(
-    store: Store, query: OneImage, k: int, fingerprint: str | None, prefix: str
-) -> list[Match] | None:
+def _stored(store: Store, query: OneImage | None, fingerprint: str | None) -> StoredVector | None:
+    """Return the query's vector if its image is stored."""
     if not isinstance(query, str | Path):
         return None
     (image_id,) = as_stored(store, [str(query)])
-    return nearest_to_stored(store, image_id, k, fingerprint=fingerprint, prefix=prefix)
+    found = next(iter(store.get([image_id])), None)
+    return found if found is not None and fingerprint in (None, found.fingerprint) else None
+
+
+def _searched(
+    store: Store, vector: Vectors, k: int, stored: StoredVector | None, fingerprint: str | None, prefix: str
+) -> Answer:
+    """Search the store's index, if it has one that can be trusted."""
+    index = index_of(store)
+    if index is None:
+        return Answer(matches=None, reason="stores of this kind have no index")
+    if stored is not None:
+        kind = stored.fingerprint
+    else:
+        from embedder.vectors.query import stored_fingerprint  # imports what embeds pictures
+
+        kind = stored_fingerprint(store, fingerprint)
+    answer = index.nearest(vector, k if stored is None else k + 1, fingerprint=kind, prefix=prefix)
+    if answer.matches is None or stored is None:
+        return answer
+    return replace(answer, matches=with_itself(stored.image_id, answer.matches, k))
+
+
+def _everything(
+    store: Store, vector: Vectors, k: int, stored: StoredVector | None, fingerprint: str | None, prefix: str
+) -> list[Match]:
+    """Compare every vector of the store."""
+    if stored is None:
+        return nearest(store, vector, k, fingerprint=fingerprint, prefix=prefix)
+    others = nearest(store, vector, k + 1, fingerprint=fingerprint, prefix=prefix)
+    return with_itself(stored.image_id, others, k)
 
 
 def _worded(store: Store, text: str, fingerprint: str | None, *, weights: str) -> Vectors:

@@ -65,7 +65,12 @@ def nearest_to_stored(
     if not ids:
         return None
     others = nearest(store, vectors[0], k + 1, fingerprint=fingerprint, prefix=prefix)
-    return [Match(image_id, 1.0), *(each for each in others if each.image_id != image_id)][:k]
+    return with_itself(image_id, others, k)
+
+
+def with_itself(image_id: str, matches: list[Match], k: int) -> list[Match]:
+    """Return the `k` best matches of a stored image, which comes first itself."""
+    return [Match(image_id, 1.0), *(each for each in matches if each.image_id != image_id)][:k]
 
 
 def cosines(vectors: Vectors, direction: Vectors) -> Vectors:
