@@ -161,7 +161,7 @@ def _searched(
         from embedder.vectors.query import stored_fingerprint  # imports what embeds pictures
 
         kind = stored_fingerprint(store, fingerprint)
-    answer = index.nearest(vector, k if stored is None else k + 1, fingerprint=kind, prefix=prefix)
+    answer = index.nearest(vector, k, fingerprint=kind, prefix=prefix)  # a stored query is one of the matches
     if answer.matches is None or stored is None:
         return answer
     return replace(answer, matches=with_itself(stored.image_id, answer.matches, k))
