@@ -91,7 +91,9 @@ class VectorTables:
                 table = local("DescribeTable", {"TableName": body["TableName"]})["Table"]
                 for update in body["VectorIndexUpdates"]:
                     self._update(indexes, update, body, table)
-                return {"TableDescription": self._described(indexes, local, body["TableName"]) | {"TableStatus": "UPDATING"}}
+                return {
+                    "TableDescription": self._described(indexes, local, body["TableName"]) | {"TableStatus": "UPDATING"}
+                }
             case "DescribeTable" if indexes:
                 for each in indexes.values():
                     each.looks = max(0, each.looks - 1)
@@ -113,7 +115,9 @@ class VectorTables:
             raise refusal
         return answer
 
-    def passed(self, operation: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes, list[tuple[str, str]]]:
+    def passed(
+        self, operation: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, bytes, list[tuple[str, str]]]:
         """Pass a request on, and return the answer's status, body and headers."""
         connection = HTTPConnection(self.behind.removeprefix("http://"))
         wanted = {name: headers[name] for name in ("Authorization", "Content-Type", "X-Amz-Date") if name in headers}
@@ -126,7 +130,9 @@ class VectorTables:
     def _update(self, indexes: dict[str, Index], update: Body, body: Body, table: Body) -> None:
         if deleted := update.get("Delete"):
             if indexes.pop(deleted["IndexName"], None) is None:
-                raise Refusal(f"Requested resource not found: Index: {deleted['IndexName']}", "ResourceNotFoundException")
+                raise Refusal(
+                    f"Requested resource not found: Index: {deleted['IndexName']}", "ResourceNotFoundException"
+                )
             return
         wanted = update["Create"]
         if any(each.looks for each in indexes.values()):

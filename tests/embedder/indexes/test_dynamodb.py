@@ -100,9 +100,10 @@ def test_an_index_that_may_miss_something_is_not_searched(vectors: VectorTables,
     dynamodb.client().delete_item(TableName="vectors", Key={"ImageId": {"S": "other"}})
     dynamodb.client().delete_item(TableName="vectors", Key={"ImageId": {"S": "x"}})
     assert "at most 100 results" in reason(101)
-    assert "only 1 ids that start with 'image-00003'" in command(
-        "similar", STORE, "image-00003", "--prefix", "image-00003"
-    ).stderr
+    assert (
+        "only 1 ids that start with 'image-00003'"
+        in command("similar", STORE, "image-00003", "--prefix", "image-00003").stderr
+    )
 
 
 def test_filling_leaves_what_changes_meanwhile_and_goes_on_where_it_ended(vectors: VectorTables) -> None:
