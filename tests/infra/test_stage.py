@@ -13,7 +13,7 @@ import pytest
 
 from embedder.decoding.decoder import PIXEL_BYTES
 from embedder.options import DEFAULT_MAX_PIXELS
-from embedder.stores.vector_index import definition
+from embedder.stores import vector_index
 from embedder.system.memory import FILE_BYTES
 from infra.retry_rules import RETRY_STRATEGY
 from submitter.config import VARIABLES
@@ -303,7 +303,7 @@ def test_the_outcome_of_an_asynchronous_submission_is_mailed(stage: Assembly) ->
 
 def test_a_table_has_the_vector_index_that_embedder_searches(plain: Assembly, full: Assembly) -> None:
     table = full.only("AWS::DynamoDB::Table")
-    assert table["VectorIndexes"] == [definition(512)]
+    assert table["VectorIndexes"] == [vector_index.definition(512)]
     assert {each["AttributeName"] for each in table["AttributeDefinitions"]} == {"ImageId", "Fingerprint"}
     assert "VectorIndexes" not in plain.only("AWS::DynamoDB::Table")
 

@@ -25,9 +25,11 @@ MOST_DIMENSIONS = 4096
 MOST_RESULTS = 100
 
 Body = dict[str, Any]
+Passed = tuple[int, bytes, list[tuple[str, str]]]
+"""An answer's status, body and headers."""
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """What the service answers with status 400."""
 
     def __init__(self, message: str, code: str = "ValidationException") -> None:
@@ -110,7 +112,7 @@ class VectorTables:
         status, content, _ = self.passed(operation, json.dumps(body).encode(), headers)
         answer: Body = json.loads(content)
         if status != 200:
-            refusal = Refusal("")
+            refusal = RefusedError("")
             refusal.answer = answer
             raise refusal
         return answer
@@ -130,15 +132,15 @@ class VectorTables:
     def _update(self, indexes: dict[str, Index], update: Body, body: Body, table: Body) -> None:
         if deleted := update.get("Delete"):
             if indexes.pop(deleted["IndexName"], None) is None:
-                raise Refusal(
+                raise RefusedError(
                     f"Requested resource not found: Index: {deleted['IndexName']}", "ResourceNotFoundException"
                 )
             return
         wanted = update["Create"]
         if any(each.looks for each in indexes.values()):
-            raise Refusal("Attempt to change a resource which is still in use", "ResourceInUseException")
+            raise RefusedError("Attempt to change a resource which is still in use", "ResourceInUseException")
         if wanted["IndexName"] in indexes:
-            raise Refusal("Attempting to create an index which already exists")
+            raise RefusedError("Attempting to create an index which already exists")
         mode = table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED")
         _check_table([each.definition for each in indexes.values()] + [wanted], body, body.get("BillingMode", mode))
         indexes[wanted["IndexName"]] = Index(wanted, self.looks, added=True)
@@ -172,27 +174,27 @@ def _attribute(definition: Body) -> str:
 def _check_table(wanted: list[Body], body: Body, mode: str) -> None:
     """Refuse indexes that a table cannot have."""
     if mode != "PAY_PER_REQUEST":
-        raise Refusal("Vector indexes are only supported on tables with PAY_PER_REQUEST billing mode")
+        raise RefusedError("Vector indexes are only supported on tables with PAY_PER_REQUEST billing mode")
     if len(wanted) > MOST_INDEXES:
-        raise Refusal(f"One or more parameter values were invalid: more than {MOST_INDEXES} vector indexes")
+        raise RefusedError(f"One or more parameter values were invalid: more than {MOST_INDEXES} vector indexes")
     defined = {each["AttributeName"] for each in body.get("AttributeDefinitions", [])}
     for each in wanted:
         if not re.fullmatch(r"[a-zA-Z0-9_.-]{3,255}", each["IndexName"]):
-            raise Refusal("Value at 'IndexName' failed to satisfy constraint")
+            raise RefusedError("Value at 'IndexName' failed to satisfy constraint")
         if not 1 <= each["Dimensions"] <= MOST_DIMENSIONS:
-            raise Refusal(f"Dimensions must be between 1 and {MOST_DIMENSIONS} inclusive")
+            raise RefusedError(f"Dimensions must be between 1 and {MOST_DIMENSIONS} inclusive")
         if each["DistanceFunction"] not in ("COSINE", "EUCLIDEAN", "DOT_PRODUCT"):
-            raise Refusal("Value at 'DistanceFunction' failed to satisfy constraint")
+            raise RefusedError("Value at 'DistanceFunction' failed to satisfy constraint")
         if not {part["AttributeName"] for part in each.get("SearchSchema", [])} <= defined:
-            raise Refusal("One element in SearchSchema is not defined in attribute definitions")
+            raise RefusedError("One element in SearchSchema is not defined in attribute definitions")
 
 
 def _check_list(value: Body, definition: Body) -> None:
     name, size = _attribute(definition), definition["Dimensions"]
     if "L" not in value or any("N" not in each for each in value["L"]):
-        raise Refusal(f"One or more parameter values were invalid: Invalid type for parameter {name}")
+        raise RefusedError(f"One or more parameter values were invalid: Invalid type for parameter {name}")
     if len(value["L"]) != size:
-        raise Refusal(
+        raise RefusedError(
             f"One or more parameter values were invalid: Invalid size for parameter {name}, Expected: {size}, "
             f"Actual: {len(value['L'])}. IndexName: {definition['IndexName']}"
         )
@@ -213,16 +215,17 @@ def _searched(body: Body, indexes: dict[str, Index], items: list[Body]) -> Body:
     """Answer SearchVectors, exactly."""
     name, most, query = body["IndexName"], body["TopK"], body["SearchVector"]
     if not 1 <= most <= MOST_RESULTS:
-        raise Refusal(
-            f"Provided TopK value '{most}' is out of valid range. The value must be between 1 and {MOST_RESULTS} inclusive"
+        raise RefusedError(
+            f"Provided TopK value '{most}' is out of valid range. The value must be between 1 and {MOST_RESULTS} "
+            "inclusive"
         )
     if name not in indexes:
-        raise Refusal(f"The table does not have the specified index: {name}")
+        raise RefusedError(f"The table does not have the specified index: {name}")
     index = indexes[name]
     if index.looks:
-        raise Refusal(f"Cannot search backfilling vector index: {name}")
+        raise RefusedError(f"Cannot search backfilling vector index: {name}")
     if len(query) != index.definition["Dimensions"]:
-        raise Refusal(
+        raise RefusedError(
             f"Input search vector dimension {len(query)} does not match vector index dimension "
             f"{index.definition['Dimensions']}"
         )
@@ -255,13 +258,15 @@ def _conditions(body: Body, definition: Body) -> Body:
     for part in re.split(r"\s+AND\s+", expression) if expression else []:
         parts = re.fullmatch(r"(\S+)\s*=\s*(\S+)", part)
         if parts is None:
-            raise Refusal("Invalid SearchConditionExpression: Invalid comparator used in SearchConditionExpression")
+            raise RefusedError(
+                "Invalid SearchConditionExpression: Invalid comparator used in SearchConditionExpression"
+            )
         attribute = body.get("ExpressionAttributeNames", {}).get(parts[1], parts[1])
         if attribute not in schema:
-            raise Refusal(f"Invalid SearchConditionExpression: {attribute} is not in SearchSchema")
+            raise RefusedError(f"Invalid SearchConditionExpression: {attribute} is not in SearchSchema")
         found[attribute] = body["ExpressionAttributeValues"][parts[2]]
     if any(kind == "HASH" and attribute not in found for attribute, kind in schema.items()):
-        raise Refusal("SearchConditionExpression must be provided when SearchSchema has a HASH key")
+        raise RefusedError("SearchConditionExpression must be provided when SearchSchema has a HASH key")
     return found
 
 
@@ -291,7 +296,7 @@ def vector_tables(behind: str) -> Iterator[VectorTables]:
                 status, content, headers = 200, json.dumps(answer).encode(), []
                 if answer is None:
                     status, content, headers = tables.passed(operation, body, dict(self.headers.items()))
-            except Refusal as refusal:
+            except RefusedError as refusal:
                 status, content, headers = 400, json.dumps(refusal.answer).encode(), []
             self.send_response(status)
             self.send_header("Content-Type", "application/x-amz-json-1.0")

@@ -51,7 +51,7 @@ def test_an_index_is_made_filled_kept_and_searched(vectors: VectorTables, dynamo
 
     done, prices = made()
     assert (done["written"], done["changed"], done["left"], done["index"]) == (31, 0, 0, "vectors")
-    assert "at most 31 vectors × 6 write units" in prices[0] and "$0.00" in prices[0]
+    assert "at most 31 vectors × 6 write units" in prices[0]
     after = dynamodb.items()
     for image_id, item in after.items():
         numbers = item.pop(ATTRIBUTE)["L"]
@@ -106,7 +106,8 @@ def test_an_index_that_may_miss_something_is_not_searched(vectors: VectorTables,
     )
 
 
-def test_filling_leaves_what_changes_meanwhile_and_goes_on_where_it_ended(vectors: VectorTables) -> None:
+@pytest.mark.usefixtures("vectors")
+def test_filling_leaves_what_changes_meanwhile_and_goes_on_where_it_ended() -> None:
     fill(STORE, many(8))
     with opened(STORE) as store:
         assert isinstance(store, DynamoDBStore)
@@ -121,10 +122,12 @@ def test_filling_leaves_what_changes_meanwhile_and_goes_on_where_it_ended(vector
         (found,) = store.get(["image-00005"])
         assert np.array_equal(decoded(found), decoded(stored("image-00005", 99)))
         index = VectorIndex.of(store.describe_table())
-        assert index is not None and (index.items, index.table_items) == (8, 8)
+        assert index is not None
+        assert (index.items, index.table_items) == (8, 8)
 
 
-def test_what_no_index_can_hold_is_refused_in_a_sentence(vectors: VectorTables, dynamodb: DynamoDB) -> None:
+@pytest.mark.usefixtures("vectors")
+def test_what_no_index_can_hold_is_refused_in_a_sentence(dynamodb: DynamoDB) -> None:
     client = dynamodb.client()
     with opened(STORE) as store:
         with pytest.raises(ConfigurationError, match="there is no vector in dynamodb://vectors"):
