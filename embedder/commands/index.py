@@ -36,24 +36,35 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the index, say what was done, and return the exit code."""
-    from embedder.indexes import build
+    from embedder.indexes import kind_for
     from embedder.stores import open_store
 
-    def agree(price: str) -> None:
-        if arguments.yes:
-            print(price, file=sys.stderr)
-        elif not sys.stdin.isatty():
-            raise ConfigurationError(f"{price}; nothing was written; agree to it with --yes")
-        else:
-            print(f"{price}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
-            if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-                raise ConfigurationError("nothing was written")
-
     with closing(open_store(arguments.store, must_exist=True)) as store, steps_on_terminal():
-        done = build(store, agree)
+        kind = kind_for(store)
+        if kind is None:
+            raise ConfigurationError(f"{arguments.store} has no index; only dynamodb://TABLE has")
+        if price := kind.price(None):
+            _agree(price, arguments.yes)
+        made = kind.make(None)
     if arguments.json:
-        print(json.dumps(done))
+        print(json.dumps(made.as_json()))
     else:
-        left = f"; {done['left']:,} of another length are not in it" if done["left"] else ""
-        print(f"{arguments.store}: the index {done['index']}, {counted(done['written'], 'vector')} added to it{left}")
+        left = f"; {made.figures['left']:,} of another length are not in it" if made.figures["left"] else ""
+        print(f"{made.store}: the index {made.index}, {counted(made.figures['written'], 'vector')} added to it{left}")
     return exit_codes.DONE
+
+
+def _agree(price: str, agreed: bool) -> None:
+    """Ask whether what it costs is agreed to.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if agreed:
+        print(price, file=sys.stderr)
+    elif not sys.stdin.isatty():
+        raise ConfigurationError(f"{price}; nothing was written; agree to it with --yes")
+    else:
+        print(f"{price}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise ConfigurationError("nothing was written")

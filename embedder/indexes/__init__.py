@@ -1,76 +1,109 @@
-"""Indexes that find the nearest vectors without reading a whole store: one file for each kind of store.
+"""Indexes: what finds the nearest vectors of a store without reading all of them. One file for each kind of store.
 
-To add a kind, write a file beside these and give it a line in `INDEXES`.
+An index only proposes. Whoever searches reads the proposed vectors from the store and computes their cosines from its
+bytes, so that no score is approximate. To add a kind, write a file beside these and give it a line in `KINDS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from embedder.errors import ConfigurationError
 from embedder.records import Vectors
 from embedder.stores import Store
 from embedder.system.doors import behind, scheme_of
-from embedder.vectors.search import Match
 
-INDEXES = {
-    "dynamodb": "embedder.indexes.dynamodb:TableIndex",
+KINDS: dict[str, str] = {
+    "dynamodb": "embedder.indexes.dynamodb:TableKind",
 }
-"""The class of each index, by the scheme of its store's name. It is called with the open store."""
+"""What makes and opens the index of a store, by the scheme of the store's name. It is called with the open store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What an index found, or why it was not used."""
+class IndexReport:
+    """What `embedder index` made."""
 
-    matches: list[Match] | None
-    """None if the whole store has to be read."""
-    reason: str
-    """Which index was searched, or why none was."""
+    store: str
+    index: str
+    """Where the index is: a file, or a table's index."""
+    fingerprint: str
+    vectors: int
+    """How many vectors the index covers."""
+    dimension: int
+    seconds: float
+    figures: dict[str, Any]
+    """What else is worth knowing of this kind of index, such as bytes, measured recall or write units, by name."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `embedder index --json` prints."""
+        named = asdict(self)
+        return {**{name: value for name, value in named.items() if name != "figures"}, **self.figures}
 
 
-class Index(Protocol):
-    """The index of one store."""
+class SearchIndex(Protocol):
+    """An open index of one kind of vectors. Every method may raise ConfigurationError or TransientError."""
 
-    def nearest(self, query: Vectors, k: int, *, fingerprint: str, prefix: str = "") -> Answer:
-        """Find the `k` stored vectors of a fingerprint with the largest cosine to a query.
+    covers: str
+    """The fingerprint of its vectors."""
+
+    def candidates(self, direction: Vectors, k: int, prefix: str = "") -> Sequence[str]:
+        """Return ids among which the `k` stored vectors nearest to a direction probably are.
+
+        They may be many more than `k`, in any order, and some may no longer be stored. Fewer than `k` mean that the
+        index cannot tell; then everything is read.
 
         Args:
-            query: (dimension,).
-            fingerprint: that of the query's vector.
+            direction: of length one, (dimension,) float32.
             prefix: only ids that start with this.
+        """
+
+    def describe(self) -> str:
+        """Return a clause that names the index, such as `the index vectors.db.index`, for a sentence."""
+
+    def close(self) -> None:
+        """Close files and connections."""
+
+
+class Kind(Protocol):
+    """Makes and opens the index of one store."""
+
+    def price(self, fingerprint: str | None) -> str | None:
+        """Return a sentence with what making the index will cost, for a person to agree to; None if it is free."""
+
+    def make(self, fingerprint: str | None) -> IndexReport:
+        """Make the index, or bring it up to date.
+
+        Args:
+            fingerprint: only vectors made by this model and weights; needed if the store holds several.
+
+        Raises:
+            ConfigurationError: the store is empty or holds several kinds of vectors, or an index cannot be made.
+            TransientError: the store does not answer, or the disk is full.
+        """
+
+    def open(self, fingerprint: str | None) -> SearchIndex | None:
+        """Open the index for a search.
+
+        Args:
+            fingerprint: the kind of vectors that is searched; None for all vectors of the store, which then have to be
+                of one kind.
 
         Returns:
-            Exact cosines, the largest first, or the reason why the index cannot be trusted with this search.
-        """
+            The index; None if the store never had one.
 
-    def build(self, agree: Callable[[str], None]) -> dict[str, Any]:
-        """Make the index, or bring it up to date, and return what was done.
-
-        Args:
-            agree: called before anything is paid for, with what it costs; it raises if that is not agreed to.
+        Raises:
+            UnusableIndexError: there is one that does not fit the search or what is stored now.
         """
 
 
-def has_index(store: str) -> bool:
-    """Return whether stores of this kind can have an index, by the store's name."""
-    return scheme_of(store) in INDEXES
+class UnusableIndexError(ConfigurationError):
+    """An index exists and cannot serve a search. The text is a clause that says why: `it is older than the store`."""
 
 
-def index_of(store: Store) -> Index | None:
-    """Return the index of an open store; None if stores of its kind have none."""
-    where = INDEXES.get(scheme_of(store.name))
-    if where is None:
-        return None
-    index: Index = behind(where)(store)
-    return index
-
-
-def build(store: Store, agree: Callable[[str], None]) -> dict[str, Any]:
-    """Make the index of an open store, or bring it up to date; see `Index.build`."""
-    index = index_of(store)
-    if index is None:
-        raise ConfigurationError(f"{store.name} has no index; only dynamodb://TABLE has")
-    return index.build(agree)
+def kind_for(store: Store) -> Kind | None:
+    """Return what makes and opens the index of a store; None if there is no index for such stores."""
+    where = KINDS.get(scheme_of(store.name))
+    kind: Kind | None = None if where is None else behind(where)(store)
+    return kind

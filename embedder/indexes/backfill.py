@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from botocore.exceptions import ClientError
 
 from embedder.errors import ConfigurationError
+from embedder.indexes import IndexReport
 from embedder.records import KEY, StoredVector
 from embedder.stores import vector_index
 from embedder.stores.dynamodb import CONNECTIONS, LOOK_AGAIN_SECONDS, DynamoDBStore, item_of
@@ -68,20 +69,20 @@ class Backfill:
         self.waiting: threading.Event = store.patience.stopping
         self.counts: Counter[str] = Counter()
 
-    def run(self, agree: Callable[[str], None]) -> dict[str, Any]:
+    def run(self, fingerprint: str | None) -> IndexReport:
         """Write for the index, make it, and wait until DynamoDB has built it.
 
         Args:
-            agree: called with the price before anything is paid for; it raises if that is not agreed to.
+            fingerprint: which vectors say how long all of them are; None for any.
 
         Raises:
             ConfigurationError: the table cannot have such an index.
             TransientError: the table does not answer.
         """
-        sample = self._sample()
+        start = time.monotonic()
+        sample = self._sample(fingerprint)
         table = self.store.describe_table()
         vector_index.check(table, sample.dimension)
-        agree(f"{self.store.name}: {self.price(sample)}")
         self._write_missing(sample.dimension)
         if VectorIndex.of(table) is None:
             self._create(sample.dimension)
@@ -89,16 +90,22 @@ class Backfill:
                 self.waiting.wait(self.settle)
             self._write_missing(sample.dimension)
         index = self._built()
-        return {
-            "store": self.store.name,
-            "index": index.name,
-            "dimension": index.dimension,
-            **{name: self.counts[name] for name in ("written", "changed", "left")},
-        }
+        return IndexReport(
+            store=self.store.name,
+            index=index.name,
+            fingerprint=sample.fingerprint,
+            vectors=self.store.describe_table().get("ItemCount", 0) - self.counts["left"],
+            dimension=index.dimension,
+            seconds=round(time.monotonic() - start, 1),
+            figures={name: self.counts[name] for name in ("written", "changed", "left")},
+        )
 
-    def price(self, sample: StoredVector) -> Price:
+    def price(self, fingerprint: str | None) -> Price:
         """Price the work by one vector and the table's own count, or by counting if DynamoDB has not counted yet."""
-        count = self.store.describe_table().get("ItemCount", 0) or self._count()
+        sample = self._sample(fingerprint)
+        table = self.store.describe_table()
+        vector_index.check(table, sample.dimension)
+        count = table.get("ItemCount", 0) or self._count()
         before = item_bytes(item_of(sample, listed=False))
         units = write_units(item_bytes(item_of(sample, listed=True)))
         indexed = max(LEAST_VECTOR_WRITE, 4 * sample.dimension + len(sample.image_id) + len(sample.fingerprint))
@@ -106,13 +113,14 @@ class Backfill:
         each = (units * WRITE_PER_MILLION + reads * READ_PER_MILLION) / 10**6 + indexed / 2**30 * VECTOR_WRITE_PER_GB
         return Price(vectors=count, units=units, dollars=count * each)
 
-    def _sample(self) -> StoredVector:
+    def _sample(self, fingerprint: str | None) -> StoredVector:
         """Return one stored vector.
 
         Raises:
             ConfigurationError: there is none.
         """
-        found = self.store.sample()
+        kinds = self.store.describe() if fingerprint else iter([self.store.sample()])
+        found = next((each for each in kinds if each is not None and fingerprint in (None, each.fingerprint)), None)
         stored = [] if found is None else list(self.store.get([found.image_id]))
         if not stored:
             raise ConfigurationError(

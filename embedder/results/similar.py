@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from embedder.errors import ConfigurationError
-from embedder.indexes import Answer, index_of
+from embedder.indexes import UnusableIndexError, kind_for
 from embedder.records import StoredVector, Vectors
 from embedder.stores import Store, open_store
 from embedder.vectors.ids import as_stored, suggestions
 from embedder.vectors.meaning import MEANINGLESS, is_random
 from embedder.vectors.reader import numbers
-from embedder.vectors.search import Match, nearest, with_itself
+from embedder.vectors.search import Match, among, nearest, unit, with_itself
 
 if TYPE_CHECKING:
     from embedder.pipeline.handed import OneImage
@@ -122,10 +122,12 @@ def similar(
             vector = _worded(opened, text or "", fingerprint, weights=str(weights))
         else:
             vector = _embedded(opened, query, fingerprint, weights=str(weights), device=device, engine=engine)
-        answer = _searched(opened, vector, k, stored, fingerprint, prefix)
-        found = answer.matches
+        found, reason = _by_index(opened, vector, k, stored, fingerprint, prefix)
+        searched: Literal["index", "everything"] = "everything" if found is None else "index"
         if found is None:
-            found = _everything(opened, vector, k, stored, fingerprint, prefix)
+            found = nearest(opened, vector, k + (stored is not None), fingerprint=fingerprint, prefix=prefix)
+        if stored is not None:
+            found = with_itself(stored.image_id, found, k)
         return Matches(
             store=str(store),
             query=text if text is not None else str(query) if isinstance(query, str | Path) else "the image",
@@ -133,8 +135,8 @@ def similar(
             stored=stored is not None,
             images=None if images is None else str(images),
             random=is_random(opened, fingerprint),
-            searched="everything" if answer.matches is None else "index",
-            reason=answer.reason,
+            searched=searched,
+            reason=reason,
             matches=tuple(found),
         )
 
@@ -148,33 +150,30 @@ def _stored(store: Store, query: OneImage | None, fingerprint: str | None) -> St
     return found if found is not None and fingerprint in (None, found.fingerprint) else None
 
 
-def _searched(
+def _by_index(
     store: Store, vector: Vectors, k: int, stored: StoredVector | None, fingerprint: str | None, prefix: str
-) -> Answer:
-    """Search the store's index, if it has one that can be trusted."""
-    index = index_of(store)
-    if index is None:
-        return Answer(matches=None, reason="stores of this kind have no index")
-    if stored is not None:
-        kind = stored.fingerprint
-    else:
-        from embedder.vectors.query import stored_fingerprint  # imports what embeds pictures
+) -> tuple[list[Match] | None, str]:
+    """Search the store's index, if it has one that can be trusted with this search.
 
-        kind = stored_fingerprint(store, fingerprint)
-    answer = index.nearest(vector, k, fingerprint=kind, prefix=prefix)  # a stored query is one of the matches
-    if answer.matches is None or stored is None:
-        return answer
-    return replace(answer, matches=with_itself(stored.image_id, answer.matches, k))
-
-
-def _everything(
-    store: Store, vector: Vectors, k: int, stored: StoredVector | None, fingerprint: str | None, prefix: str
-) -> list[Match]:
-    """Compare every vector of the store."""
-    if stored is None:
-        return nearest(store, vector, k, fingerprint=fingerprint, prefix=prefix)
-    others = nearest(store, vector, k + 1, fingerprint=fingerprint, prefix=prefix)
-    return with_itself(stored.image_id, others, k)
+    Returns:
+        Exact cosines, and which index it was; or None, and why the whole store has to be read.
+    """
+    kind = kind_for(store)
+    if kind is None:
+        return None, "stores of this kind have no index"
+    try:
+        index = kind.open(fingerprint if stored is None else stored.fingerprint)
+        if index is None:
+            return None, f"{store.name} has no index (embedder index makes one)"
+        with closing(index):
+            ids = index.candidates(unit(vector[None])[0], k, prefix)
+            found = among(store, ids, vector, k, fingerprint=index.covers)
+            if len(found) < k:
+                which = f" that start with {prefix!r}" if prefix else ""
+                return None, f"{index.describe()} gave only {len(found)} ids{which}"
+            return found, index.describe()
+    except UnusableIndexError as error:
+        return None, str(error)
 
 
 def _worded(store: Store, text: str, fingerprint: str | None, *, weights: str) -> Vectors:

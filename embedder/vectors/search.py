@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,20 @@ def nearest(store: Store, query: Vectors, k: int, *, fingerprint: str | None = N
         if len(ids) > 64 * k:
             ids, scores = _best(ids, scores, k)
     ids, scores = _best(ids, scores, k)
+    return [Match(image_id, float(score)) for image_id, score in zip(ids, scores, strict=True)]
+
+
+def among(store: Store, ids: Sequence[str], query: Vectors, k: int, *, fingerprint: str) -> list[Match]:
+    """Find the nearest of some ids, by the vectors that the store has now; see `nearest`.
+
+    Args:
+        ids: what an index proposes; those that are not stored, or not by this fingerprint, are left out.
+    """
+    found, vectors = select(store, ids, fingerprint=fingerprint)
+    if not found:
+        return []
+    scores = cosines(vectors, unit(query[None])[0])
+    ids, scores = _best(found, scores, k)
     return [Match(image_id, float(score)) for image_id, score in zip(ids, scores, strict=True)]
 
 

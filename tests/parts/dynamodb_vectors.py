@@ -202,7 +202,8 @@ def _check_list(value: Body, definition: Body) -> None:
 
 def _items(local: Any, table: str) -> list[Body]:
     """Everything in the table."""
-    found, start = [], {}
+    found: list[Body] = []
+    start: Body = {}
     while True:
         page = local("Scan", {"TableName": table, "ConsistentRead": True, **start})
         found += page["Items"]
@@ -291,13 +292,14 @@ def vector_tables(behind: str) -> Iterator[VectorTables]:
         def do_POST(self) -> None:
             operation = self.headers["X-Amz-Target"].removeprefix(PREFIX)
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            headers: list[tuple[str, str]] = []
             try:
                 answer = tables.answer(operation, json.loads(body), dict(self.headers.items()))
-                status, content, headers = 200, json.dumps(answer).encode(), []
+                status, content = 200, json.dumps(answer).encode()
                 if answer is None:
                     status, content, headers = tables.passed(operation, body, dict(self.headers.items()))
             except RefusedError as refusal:
-                status, content, headers = 400, json.dumps(refusal.answer).encode(), []
+                status, content = 400, json.dumps(refusal.answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/x-amz-json-1.0")
             self.send_header("Content-Length", str(len(content)))

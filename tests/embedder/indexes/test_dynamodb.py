@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from embedder.errors import ConfigurationError, RejectedError
-from embedder.indexes import build
 from embedder.indexes.backfill import Backfill
+from embedder.indexes.dynamodb import TableKind
 from embedder.results.similar import similar
 from embedder.stores.dynamodb import DynamoDBStore
 from embedder.stores.vector_index import ATTRIBUTE, VectorIndex, decoded, definition
@@ -34,24 +34,24 @@ def vectors(dynamodb: DynamoDB, use_environment: UseEnvironment) -> Iterator[Vec
         yield tables
 
 
-def made() -> tuple[dict[str, Any], list[str]]:
-    """Make the index, and return what was done and the prices that were agreed to."""
-    prices: list[str] = []
+def made() -> tuple[dict[str, Any], str]:
+    """Make the index, and return what was done, and what it was said to cost."""
     with opened(STORE) as store:
         assert isinstance(store, DynamoDBStore)
-        return Backfill(store, settle=0, poll=0.01).run(prices.append), prices
+        price = TableKind(store).price(None)
+        return Backfill(store, settle=0, poll=0.01).run(None).as_json(), str(price)
 
 
 def test_an_index_is_made_filled_kept_and_searched(vectors: VectorTables, dynamodb: DynamoDB) -> None:
-    small = {"data_type": "uint8", "fingerprint": "resnet18/random/pre1/uint8", "scale": 0.01}
+    small: dict[str, Any] = {"data_type": "uint8", "fingerprint": "resnet18/random/pre1/uint8", "scale": 0.01}
     fill(STORE, [*many(30), stored("uint8", vector=bytes(range(256)) * 2, **small)])
     before = dynamodb.items()
     everything = similar(STORE, "image-00003", 5, fingerprint=FINGERPRINT)
-    assert (everything.searched, "has no vector index" in everything.reason) == ("everything", True)
+    assert (everything.searched, "has no index" in everything.reason) == ("everything", True)
 
-    done, prices = made()
+    done, price = made()
     assert (done["written"], done["changed"], done["left"], done["index"]) == (31, 0, 0, "vectors")
-    assert "at most 31 vectors × 6 write units" in prices[0]
+    assert "at most 31 vectors × 6 write units" in price
     after = dynamodb.items()
     for image_id, item in after.items():
         numbers = item.pop(ATTRIBUTE)["L"]
@@ -69,7 +69,8 @@ def test_an_index_is_made_filled_kept_and_searched(vectors: VectorTables, dynamo
     result = command("similar", STORE, "image-00003", "-k", "2", "--prefix", "image-00003")
     assert result.stderr.splitlines()[-1] == "searched the vector index vectors of the table vectors"
     again = command("index", STORE, "--yes", "--json")
-    assert json.loads(again.stdout) == {**done, "written": 0}
+    report = json.loads(again.stdout)
+    assert report == {**done, "vectors": 32, "written": 0, "seconds": report["seconds"]}
 
 
 def test_an_index_that_may_miss_something_is_not_searched(vectors: VectorTables, dynamodb: DynamoDB) -> None:
@@ -117,7 +118,7 @@ def test_filling_leaves_what_changes_meanwhile_and_goes_on_where_it_ended() -> N
                 store.write([stored("image-00005", 99)])
 
         store.client.meta.events.register("before-parameter-build.dynamodb.UpdateItem", change)
-        done = Backfill(store, settle=0, poll=0.01).run(lambda _: None)
+        done = Backfill(store, settle=0, poll=0.01).run(None).figures
         assert (done["written"], done["changed"]) == (8, 1)  # the second look finds the one that changed
         (found,) = store.get(["image-00005"])
         assert np.array_equal(decoded(found), decoded(stored("image-00005", 99)))
@@ -130,8 +131,9 @@ def test_filling_leaves_what_changes_meanwhile_and_goes_on_where_it_ended() -> N
 def test_what_no_index_can_hold_is_refused_in_a_sentence(dynamodb: DynamoDB) -> None:
     client = dynamodb.client()
     with opened(STORE) as store:
+        assert isinstance(store, DynamoDBStore)
         with pytest.raises(ConfigurationError, match="there is no vector in dynamodb://vectors"):
-            build(store, lambda _: None)
+            TableKind(store).price(None)
         with pytest.raises(ConfigurationError, match=r"at most 4,096 numbers and these vectors have 5,000"):
             store.prepare(index=5000)
         store.prepare(index=512)
@@ -160,7 +162,7 @@ def test_a_table_is_made_with_its_index(vectors: VectorTables, dynamodb: DynamoD
             KeySchema=[{"AttributeName": "ImageId", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("ImageId", "Fingerprint")],
             BillingMode="PAY_PER_REQUEST",
-            VectorIndexes=[definition(512)],  # type: ignore[list-item]
+            VectorIndexes=[definition(512)],
         )
     vectors.indexes[dynamodb.credentials.access_key, "whole"]["vectors"].looks = 0
     fill("dynamodb://whole", many(4))
