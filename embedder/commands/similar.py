@@ -12,7 +12,6 @@ from typing import Any
 from embedder import exit_codes
 from embedder.commands import add_selection, add_store, tell_where
 from embedder.errors import ConfigurationError
-from embedder.system.doors import scheme_of
 from embedder.terminal.bars import steps_on_terminal
 from embedder.terminal.screen import counted
 from embedder.terminal.tables import Column, print_table
@@ -56,7 +55,6 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Search, print the matches, and return the exit code."""
-    from embedder.indexes import KINDS
     from embedder.results.similar import similar
     from embedder.vectors.meaning import MEANINGLESS
 
@@ -83,9 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if found.random:
         print(f"{arguments.store}: {MEANINGLESS}", file=sys.stderr)
-    if not arguments.json and scheme_of(arguments.store) in KINDS:
-        searched = "searched" if found.searched == "index" else "compared every vector:"
-        print(f"{searched} {found.reason}", file=sys.stderr)
+    if found.remark or found.index:
+        print(found.remark or f"searched by {found.index}", file=sys.stderr)
     if arguments.html is not None:
         from embedder.pages.similar import write_similar
         from embedder.stores import open_store

@@ -99,7 +99,15 @@ class Kind(Protocol):
 
 
 class UnusableIndexError(ConfigurationError):
-    """An index exists and cannot serve a search. The text is a clause that says why: `it is older than the store`."""
+    """No index can serve a search. The text is a clause that says why: `it is older than the store`.
+
+    Args:
+        helps: whether `embedder index` would help.
+    """
+
+    def __init__(self, why: str, *, helps: bool = True) -> None:
+        super().__init__(why)
+        self.helps = helps
 
 
 def kind_for(store: Store) -> Kind | None:

@@ -33,22 +33,22 @@ class TableKind:
     def make(self, fingerprint: str | None) -> IndexReport:
         return Backfill(self.store).run(fingerprint)
 
-    def open(self, fingerprint: str | None) -> TableIndex | None:
+    def open(self, fingerprint: str | None) -> TableIndex:
         index = VectorIndex.of(self.store.describe_table())
         if index is None:
-            return None
+            raise UnusableIndexError(f"the table {self.store.table} has no vector index")
         if not index.active:
-            raise UnusableIndexError(f"the vector index {index.name} is still being built")
+            raise UnusableIndexError(f"the vector index {index.name} is still being built", helps=False)
         if not 0 < index.table_items <= index.items:
             raise UnusableIndexError(
                 f"the vector index {index.name} held {index.items:,} of {index.table_items:,} items when DynamoDB last "
-                "counted, which it does every six hours (embedder index adds what is missing)"
+                "counted, which it does every six hours"
             )
         if fingerprint is None:
             sample = self.store.sample()
             fingerprint = "" if sample is None else sample.fingerprint
         if not fingerprint:
-            raise UnusableIndexError("it is unknown which model made the vectors")
+            raise UnusableIndexError("it is unknown which model made the vectors", helps=False)
         return TableIndex(self.store, index, covers=fingerprint)
 
 
@@ -69,16 +69,18 @@ class TableIndex:
         if self.index.dimension != len(direction):
             raise UnusableIndexError(
                 f"the vector index {self.index.name} is for {self.index.dimension:,} numbers and the query has "
-                f"{len(direction):,}"
+                f"{len(direction):,}",
+                helps=False,
             )
         if k > LARGEST_TOP_K:
-            raise UnusableIndexError(f"a vector index gives at most {LARGEST_TOP_K} results")
+            raise UnusableIndexError(f"a vector index gives at most {LARGEST_TOP_K} results", helps=False)
         if not direction.any():
-            raise UnusableIndexError("the query's vector is zero and has no direction")
+            raise UnusableIndexError("the query's vector is zero and has no direction", helps=False)
         try:
             found = self._search(direction, LARGEST_TOP_K if prefix else min(k + SPARE, LARGEST_TOP_K))
         except EmbedderError as error:
-            raise UnusableIndexError(f"the vector index {self.index.name} does not answer: {error}") from error
+            why = f"the vector index {self.index.name} does not answer: {error}"
+            raise UnusableIndexError(why, helps=False) from error
         return [each for each in found if each.startswith(prefix)]
 
     def describe(self) -> str:

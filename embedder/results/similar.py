@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from embedder.errors import ConfigurationError
-from embedder.indexes import UnusableIndexError, kind_for
-from embedder.records import StoredVector, Vectors
+from embedder.indexes.search import Found, search, search_stored
+from embedder.records import Vectors
 from embedder.stores import Store, open_store
 from embedder.vectors.ids import as_stored, suggestions
 from embedder.vectors.meaning import MEANINGLESS, is_random
-from embedder.vectors.reader import numbers
-from embedder.vectors.search import Match, among, nearest, unit, with_itself
+from embedder.vectors.search import Match
 
 if TYPE_CHECKING:
     from embedder.pipeline.handed import OneImage
@@ -36,10 +35,10 @@ class Matches(Sequence[Match]):
     """Where the pictures are; None for where they were embedded from."""
     random: bool
     """Whether the vectors were made with random weights, so that their cosines mean nothing."""
-    searched: Literal["index", "everything"]
-    """What was searched: the index of the store, or every vector in it. The cosines are exact in both cases."""
-    reason: str
-    """Which index that was, or why none was used."""
+    index: str | None
+    """The index that was used; None where every vector was read. With an index, a match may be missing."""
+    remark: str
+    """Why an index that exists was not used, with the remedy: a sentence for the user; else empty."""
     matches: tuple[Match, ...]
 
     @overload
@@ -63,8 +62,7 @@ class Matches(Sequence[Match]):
         """Return what `embedder similar --json` prints."""
         matches = [{"image_id": each.image_id, "score": round(each.score, 6)} for each in self]
         query = {"text" if self.text else "query": self.query}
-        how = {"searched": self.searched, "reason": self.reason}
-        return {"store": self.store, **query, **how, "matches": matches}
+        return {"store": self.store, **query, "index": self.index, "matches": matches}
 
     def _repr_html_(self) -> str:
         from embedder.pages.similar import grid  # imports what draws pages, which few searches need
@@ -115,65 +113,32 @@ def similar(
     if (query is None) == (text is None):
         raise ConfigurationError("expected one query: an image, or words as `text`")
     with closing(open_store(str(store), must_exist=True)) as opened:
-        stored = _stored(opened, query, fingerprint)
-        if stored is not None:
-            vector = numbers(stored, opened.name)
-        elif query is None:
-            vector = _worded(opened, text or "", fingerprint, weights=str(weights))
-        else:
-            vector = _embedded(opened, query, fingerprint, weights=str(weights), device=device, engine=engine)
-        found, reason = _by_index(opened, vector, k, stored, fingerprint, prefix)
-        searched: Literal["index", "everything"] = "everything" if found is None else "index"
+        found = None if query is None else _nearest_to_stored(opened, query, k, fingerprint, prefix)
+        stored = found is not None
         if found is None:
-            found = nearest(opened, vector, k + (stored is not None), fingerprint=fingerprint, prefix=prefix)
-        if stored is not None:
-            found = with_itself(stored.image_id, found, k)
+            if query is None:
+                vector = _worded(opened, text or "", fingerprint, weights=str(weights))
+            else:
+                vector = _embedded(opened, query, fingerprint, weights=str(weights), device=device, engine=engine)
+            found = search(opened, vector, k, fingerprint=fingerprint, prefix=prefix)
         return Matches(
             store=str(store),
             query=text if text is not None else str(query) if isinstance(query, str | Path) else "the image",
             text=text is not None,
-            stored=stored is not None,
+            stored=stored,
             images=None if images is None else str(images),
             random=is_random(opened, fingerprint),
-            searched=searched,
-            reason=reason,
-            matches=tuple(found),
+            index=found.index,
+            remark=found.remark,
+            matches=tuple(found.matches),
         )
 
 
-def _stored(store: Store, query: OneImage | None, fingerprint: str | None) -> StoredVector | None:
-    """Return the query's vector if its image is stored."""
+def _nearest_to_stored(store: Store, query: OneImage, k: int, fingerprint: str | None, prefix: str) -> Found | None:
     if not isinstance(query, str | Path):
         return None
     (image_id,) = as_stored(store, [str(query)])
-    found = next(iter(store.get([image_id])), None)
-    return found if found is not None and fingerprint in (None, found.fingerprint) else None
-
-
-def _by_index(
-    store: Store, vector: Vectors, k: int, stored: StoredVector | None, fingerprint: str | None, prefix: str
-) -> tuple[list[Match] | None, str]:
-    """Search the store's index, if it has one that can be trusted with this search.
-
-    Returns:
-        Exact cosines, and which index it was; or None, and why the whole store has to be read.
-    """
-    kind = kind_for(store)
-    if kind is None:
-        return None, "stores of this kind have no index"
-    try:
-        index = kind.open(fingerprint if stored is None else stored.fingerprint)
-        if index is None:
-            return None, f"{store.name} has no index (embedder index makes one)"
-        with closing(index):
-            ids = index.candidates(unit(vector[None])[0], k, prefix)
-            found = among(store, ids, vector, k, fingerprint=index.covers)
-            if len(found) < k:
-                which = f" that start with {prefix!r}" if prefix else ""
-                return None, f"{index.describe()} gave only {len(found)} ids{which}"
-            return found, index.describe()
-    except UnusableIndexError as error:
-        return None, str(error)
+    return search_stored(store, image_id, k, fingerprint=fingerprint, prefix=prefix)
 
 
 def _worded(store: Store, text: str, fingerprint: str | None, *, weights: str) -> Vectors:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from embedder.errors import ConfigurationError
 from embedder.records import Vectors
 from embedder.stores import Store
-from embedder.vectors.reader import batches, select
+from embedder.vectors.reader import batches
 
 BATCH = 1024
 """Vectors compared at once: two megabytes of 512 float32 stay in a core's cache."""
@@ -43,11 +42,7 @@ def nearest(store: Store, query: Vectors, k: int, *, fingerprint: str | None = N
     ids: list[str] = []
     scores = np.empty(0, np.float32)
     for names, vectors in batches(store, fingerprint=fingerprint, prefix=prefix, size=BATCH):
-        if vectors.shape[1] != len(direction):
-            raise ConfigurationError(
-                f"{store.name} holds vectors of {vectors.shape[1]} numbers and the query has {len(direction)}: "
-                "they were made by different models"
-            )
+        refuse_other_dimension(store, vectors, direction)
         found = cosines(vectors, direction)
         kept = np.flatnonzero(found >= np.partition(found, -k)[-k]) if k < len(found) else np.arange(len(found))
         ids += [names[place] for place in kept]
@@ -58,34 +53,17 @@ def nearest(store: Store, query: Vectors, k: int, *, fingerprint: str | None = N
     return [Match(image_id, float(score)) for image_id, score in zip(ids, scores, strict=True)]
 
 
-def among(store: Store, ids: Sequence[str], query: Vectors, k: int, *, fingerprint: str) -> list[Match]:
-    """Find the nearest of some ids, by the vectors that the store has now; see `nearest`.
+def refuse_other_dimension(store: Store, vectors: Vectors, direction: Vectors) -> None:
+    """Refuse to compare the rows of (n, dimension) with a vector of another length.
 
-    Args:
-        ids: what an index proposes; those that are not stored, or not by this fingerprint, are left out.
+    Raises:
+        ConfigurationError: their dimensions differ.
     """
-    found, vectors = select(store, ids, fingerprint=fingerprint)
-    if not found:
-        return []
-    scores = cosines(vectors, unit(query[None])[0])
-    ids, scores = _best(found, scores, k)
-    return [Match(image_id, float(score)) for image_id, score in zip(ids, scores, strict=True)]
-
-
-def nearest_to_stored(
-    store: Store, image_id: str, k: int, *, fingerprint: str | None = None, prefix: str = ""
-) -> list[Match] | None:
-    """Find the `k` images most similar to a stored one, which comes first itself; None if it is not stored."""
-    ids, vectors = select(store, [image_id], fingerprint=fingerprint)
-    if not ids:
-        return None
-    others = nearest(store, vectors[0], k + 1, fingerprint=fingerprint, prefix=prefix)
-    return with_itself(image_id, others, k)
-
-
-def with_itself(image_id: str, matches: list[Match], k: int) -> list[Match]:
-    """Return the `k` best matches of a stored image, which comes first itself."""
-    return [Match(image_id, 1.0), *(each for each in matches if each.image_id != image_id)][:k]
+    if vectors.shape[1] != len(direction):
+        raise ConfigurationError(
+            f"{store.name} holds vectors of {vectors.shape[1]} numbers and the query has {len(direction)}: "
+            "they were made by different models"
+        )
 
 
 def cosines(vectors: Vectors, direction: Vectors) -> Vectors:
