@@ -179,9 +179,12 @@ def open_source(name: str, selection: Selection, *, stopping: threading.Event) -
         TransientError: the source does not answer.
     """
     scheme = scheme_of(name)
-    if not scheme and not any(Path(each).exists() for each in _names(name)):
-        raise ConfigurationError(f"there is no file or folder {name}; name a folder of images")
-    ending = "" if not scheme and Path(name).is_dir() else name.lower()
+    try:
+        if not scheme and not any(Path(each).exists() for each in _names(name)):
+            raise ConfigurationError(f"there is no file or folder {name}; name a folder of images")
+        ending = "" if not scheme and Path(name).is_dir() else name.lower()
+    except OSError as error:
+        raise ConfigurationError(f"{name} cannot be looked at: {error.strerror}; check its folder") from error
     for kind in SOURCES:
         if kind.scheme == scheme and (not kind.suffixes or ending.endswith(kind.suffixes)):
             return behind(kind.opens)(name, selection, stopping)

@@ -42,10 +42,11 @@ class FolderSource:
         self.path = path
         self.selection = selection
         self.ignored: Counter[str] = Counter()
-        self.total: int | None = None if path.is_dir() else 1
+        self.is_folder = os.path.isdir(path)  # asked once, and never raises
+        self.total: int | None = None if self.is_folder else 1
 
     def references(self) -> Iterator[Reference | Failure]:
-        found = self._list() if self.path.is_dir() else iter([self._reference(self.path, self.path.name)])
+        found = self._list() if self.is_folder else iter([self._reference(self.path, self.path.name)])
         return unique_stems(found) if self.selection.image_id == "stem" else found
 
     def _list(self) -> Iterator[Reference | Failure]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import starmap
 from operator import attrgetter
 from typing import Any
@@ -20,7 +21,7 @@ from embedder.records import (
     StoredVector,
     VectorInfo,
 )
-from embedder.stores.sqlite_file import SQLiteFile, columns, transaction
+from embedder.stores.sqlite_file import SQLiteFile, columns
 from embedder.system.threads import grouped
 
 INSERT = (
@@ -61,13 +62,15 @@ class SQLiteStore:
         self.lock = threading.RLock()
         self.connection: sqlite3.Connection | None = None
         self.writable = False
-        if self.file.path.is_dir():
-            raise ConfigurationError(f"{name} is a folder; a store is a file, such as {name.rstrip('/')}/vectors.db")
-        if self.file.path.exists():
-            with self.file.sentences():
+        with self.file.sentences():
+            if self.file.path.is_dir():
+                raise ConfigurationError(
+                    f"{name} is a folder; a store is a file, such as {name.rstrip('/')}/vectors.db"
+                )
+            if self.file.path.exists():
                 self.connection = self.file.open_to_read()
-        elif must_exist:
-            raise ConfigurationError(f"there is no store at {name}; embedder run SOURCE --store {name} makes one")
+            elif must_exist:
+                raise ConfigurationError(f"there is no store at {name}; embedder run SOURCE --store {name} makes one")
 
     def _writer(self) -> sqlite3.Connection:
         """Return a connection that may write; the first call opens it."""
@@ -77,6 +80,12 @@ class SQLiteStore:
                 self.connection.close()
             self.connection, self.writable = connection, True
         return self.connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._writer()
+        with self.file.transaction(connection):
+            yield connection
 
     def prepare(self, *, index: int | None = None) -> None:
         """Find out, before any work is spent, whether the file can be written.
@@ -103,7 +112,7 @@ class SQLiteStore:
         return VectorInfo(*rows[0]) if rows else None
 
     def write(self, vectors: Sequence[StoredVector]) -> None:
-        with self.lock, self.file.sentences(), transaction(self._writer()) as connection:
+        with self.lock, self.file.sentences(), self._transaction() as connection:
             connection.executemany(INSERT, map(ROW, vectors))
 
     def get(self, image_ids: Sequence[str]) -> Iterator[StoredVector]:
@@ -122,14 +131,14 @@ class SQLiteStore:
             yield from starmap(VectorInfo, rows)
 
     def delete(self, image_ids: Sequence[str]) -> None:
-        with self.lock, self.file.sentences(), transaction(self._writer()) as connection:
+        with self.lock, self.file.sentences(), self._transaction() as connection:
             connection.executemany(f"DELETE FROM vectors WHERE {KEY} = ?", [(each,) for each in image_ids])
 
     def close(self) -> None:
-        with self.lock:
+        with self.lock, self.file.sentences():
             if self.connection is not None:
-                self.file.close(self.connection, written=self.writable)
-                self.connection = None
+                connection, self.connection = self.connection, None
+                self.file.close(connection, written=self.writable)
 
     def _rows_by_id(self, wanted: Iterable[Attribute], image_ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for part in grouped(image_ids, VARIABLES):

@@ -57,7 +57,8 @@ def unwritable(what: str, error: OSError, remedy: str = "") -> EmbedderError:
 class Replacement:
     """A file under a temporary name, until it is complete and takes the place of `path`.
 
-    A process that is killed leaves its temporary file behind; the next writer of the same path deletes it.
+    A process that is killed, or a disk that fails, leaves the temporary file behind; a later writer of the same path
+    deletes it.
 
     Raises:
         OSError: no file can be written there.
@@ -68,7 +69,12 @@ class Replacement:
         _delete_abandoned(path)
         self.part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")  # others may write the same path
         self.held = self.part.open("wb")
-        fcntl.flock(self.held, fcntl.LOCK_EX)  # released when the process ends, however it ends
+        self.kept = False
+        try:
+            fcntl.flock(self.held, fcntl.LOCK_EX)  # released when the process ends, however it ends
+        except OSError:
+            self.close()
+            raise
 
     def keep(self) -> None:
         """Let the part take the place of `path`.
@@ -82,12 +88,15 @@ class Replacement:
         with self.part.open("rb") as file:  # whoever wrote it may have put another file under the name of the part
             os.fsync(file.fileno())
         os.replace(self.part, self.path)
+        self.kept = True
         _sync_folder(self.path.parent)
 
     def close(self) -> None:
-        """Delete the part, unless it was kept."""
-        self.part.unlink(missing_ok=True)
+        """Delete the part, unless it was kept. If that fails, nothing is lost but its space, until a later writer."""
         self.held.close()
+        if not self.kept:
+            with suppress(OSError):
+                self.part.unlink()
 
 
 @contextmanager

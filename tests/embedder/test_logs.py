@@ -208,7 +208,7 @@ class TestOutsideOfBatch:
         assert "ImagesPerSecond" not in lines[-1], "that nothing had to be done is no rate"
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow)])
 def test_a_signal_loses_no_count(cli: Cli, tmp_path: Path, name: str) -> None:
     put(tmp_path / "images", *(f"{number:03d}.jpg" for number in range(150)))
     env = {**BATCH, "EMBEDDER_WEIGHTS": "random", "EMBEDDER_ENGINE": "torch", "EMBEDDER_BATCH_SIZE": "2"}

@@ -121,7 +121,7 @@ def tell(account: SpoiltAccount, dynamodb: DynamoDB, encoder: PixelEncoder, nth:
 
 
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("step", [pytest.param(150, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [pytest.param(300, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)])
 def test_every_call_may_fail_once(
     spoilt_account: SpoiltAccount, dynamodb: DynamoDB, encoder: PixelEncoder, step: int
 ) -> None:

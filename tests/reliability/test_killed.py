@@ -13,7 +13,7 @@ from tests.parts.dynamodb import DynamoDB
 from tests.parts.s3 import S3
 from tests.reliability.world import BATCH, World, cloud_world, folder_world, images, pause
 
-COUNTS = {2: 160, 60: 2000}
+COUNTS = {2: 96, 60: 2000}
 """Images for so many kills."""
 WRITERS = {"vectors.db": 1, "dynamodb://vectors": 8}
 KILLS = [pytest.param(2, id="2 times"), pytest.param(60, id="60 times", marks=[pytest.mark.slow])]

@@ -383,7 +383,7 @@ def explore(machine: Callable[[], Machine], examples: int, steps: int) -> None:
 
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize(
-    ("examples", "steps"), [pytest.param(5, 12, id="short"), pytest.param(400, 40, id="long", marks=pytest.mark.slow)]
+    ("examples", "steps"), [pytest.param(3, 12, id="short"), pytest.param(400, 40, id="long", marks=pytest.mark.slow)]
 )
 def test_a_folder_and_a_file(known: Known, tmp_path: Path, examples: int, steps: int) -> None:
     runs = Counter[str]()

@@ -62,17 +62,17 @@ class Limited:
 
 
 def test_half_precision_keeps_the_references_vectors_whatever_the_batch(network: Checkpoint) -> None:
-    expected = reference_vectors(network, PIXELS)
-    encoder = opened(network, 4)
+    expected = reference_vectors(network, PIXELS[:3])
+    encoder = opened(network, 2)
     assert encoder.arithmetic == "float16"
-    for count in (1, 4, 6):
+    for count in (1, 3):
         found = encoder.encode(PIXELS[:count])
         assert found.dtype == np.float32
         assert cosines(found, expected[:count]).min() > LEAST_COSINE_ON_GPU
 
 
-def test_lanes_at_work_at_once_do_not_mix_their_pictures(network: Checkpoint) -> None:
-    encoder = opened(network, 2)
+def test_lanes_at_work_at_once_do_not_mix_their_pictures() -> None:
+    encoder = opened(Limited(2), 2)
     alone = {number: encoder.encode(PIXELS[number : number + 2]) for number in range(5)}
     found: dict[int, np.ndarray] = {}
 
@@ -121,19 +121,31 @@ def only_the_gpu() -> Iterator[None]:
     ENGINES[:] = before
 
 
+@dataclass(frozen=True)
+class Loud:
+    """A network whose vectors are small and whose numbers on the way pass 65,504, where half precision ends."""
+
+    name: str = "loud"
+    key: str = "loud"
+    dimension: int = 512
+    preprocessing: Preprocessing = RESNET18.preprocessing
+
+    def module(self) -> nn.Module:
+        class Loudly(nn.Linear):
+            def forward(self, images: torch.Tensor) -> torch.Tensor:
+                return super().forward(images.mean((2, 3)) * 1e6) * 1e-6
+
+        torch.manual_seed(0)
+        return Loudly(3, 512)
+
+
 @pytest.mark.usefixtures("only_the_gpu")
 def test_weights_that_overflow_half_precision_are_computed_in_full(
-    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Past 65,504 half precision knows only infinity."""
-    state = torch.load(weights, weights_only=True)
-    for name in ("bn1.weight", "bn1.bias", "layer1.0.bn2.weight", "layer1.0.bn2.bias"):
-        state[name] *= 1e5
-    torch.save(state, tmp_path / "loud.pth")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    loud = Checkpoint.find(RESNET18, str(tmp_path / "loud.pth"))
-    encoder = open_encoder(loud, batch_size=8)
+    encoder = open_encoder(Loud(), batch_size=8)
     assert encoder.arithmetic == "float32"
     found = encoder.encode(PIXELS)
-    assert cosines(found, reference_vectors(loud, PIXELS)).min() > LEAST_COSINE_ON_GPU
+    assert cosines(found, reference_vectors(Loud(), PIXELS)).min() > LEAST_COSINE_ON_GPU
     assert "torch float16 is passed over" in caplog.text

@@ -26,9 +26,6 @@ from tests.embedder import reference
 from tests.seeded_backbones import architecture, write_backbone
 
 FAMILIES = {
-    "efficientnet_b0": ("classifier.1", 1280),
-    "googlenet": ("fc", 1024),
-    "mnasnet0_5": ("classifier.1", 1280),
     "mobilenet_v3_small": ("classifier.3", 1024),
     "shufflenet_v2_x0_5": ("fc", 1024),
     "squeezenet1_1": ("classifier.1", 512),
@@ -38,10 +35,13 @@ MORE = {
     "alexnet": ("classifier.6", 4096),
     "convnext_tiny": ("classifier.2", 768),
     "densenet121": ("classifier", 1024),
+    "efficientnet_b0": ("classifier.1", 1280),
     "efficientnet_b1": ("classifier.1", 1280),
     "efficientnet_v2_s": ("classifier.1", 1280),
+    "googlenet": ("fc", 1024),
     "inception_v3": ("fc", 2048),
     "maxvit_t": ("classifier.5", 512),
+    "mnasnet0_5": ("classifier.1", 1280),
     "mobilenet_v2": ("classifier.1", 1280),
     "mobilenet_v3_large": ("classifier.3", 1280),
     "regnet_y_400mf": ("fc", 440),
