@@ -151,6 +151,7 @@ class RunOptions:
     )
     allow_mixed: bool = _option(False, switch, "add to a store with vectors of another model", group="model")
     prune: bool = _option(False, switch, "afterwards delete vectors whose image no longer exists")
+    index: bool = _option(False, switch, "write for a DynamoDB table's vector index, too", group="cloud")
     suffixes: tuple[str, ...] = _option(
         DEFAULT_SUFFIXES,
         _suffixes,
@@ -246,6 +247,7 @@ class Options(ModelOptions, total=False):
     """A count, or a percentage such as `5%`."""
     allow_mixed: bool
     prune: bool
+    index: bool
     suffixes: str | Sequence[str]
     hidden: bool
     allow_private: bool

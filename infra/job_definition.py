@@ -37,6 +37,8 @@ class JobDefinition(Construct):
         # with a GPU has the machine to itself and may use them all.
         environment = {} if size.gpus else {"EMBEDDER_CORES": str(size.vcpus)}
         environment |= {f"EMBEDDER_{name.upper()}": value for name, value in settings.options.items()}
+        if settings.vector_index:
+            environment["EMBEDDER_INDEX"] = "true"
         environment["EMBEDDER_DEPLOYMENT"] = settings.stage
         # Batch does not tell its containers their region, without which boto3 refuses DynamoDB.
         environment["AWS_DEFAULT_REGION"] = group.stack.region

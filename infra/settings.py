@@ -41,6 +41,9 @@ class StageSettings:
     warm_throughput: int = setting(
         12000, "Write units a second that a new table takes from the start; DynamoDB's own 4,000 if smaller."
     )
+    vector_index: int = setting(
+        0, "The dimension of the vectors, 512 for ResNet18: DynamoDB itself searches a new table; 0: no index."
+    )
     key: str = setting("", "The ARN of a KMS key for bucket, table, logs, queues, topic and disks; empty: AWS's own.")
     inventory: str = setting("", "`s3://BUCKET/PREFIX/` of an S3 Inventory that the Lambda may read.")
     manifest_days: int = setting(90, "Days after which runs under `manifests/` expire; 0 keeps them.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,8 @@ NEW_TABLE_WRITES = 4000
 """Write units a second that a new on-demand table takes."""
 WRITES_PER_IMAGE = {"float32": 3, "float16": 2, "uint8": 1, "int8": 1}
 """By dtype, for vectors of 512 numbers."""
+INDEX_BYTES_PER_NUMBER = 6.6
+"""What a vector index adds to an item, as the list of numbers that DynamoDB reads."""
 IMAGES_PER_VCPU = {True: 100, False: 30}
 """Images a second with and without AMX; docs/operations.md says what is measured and what assumed."""
 ENDPOINTS = ("s3", "dynamodb", "ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "ecr.dkr", "logs")
@@ -26,7 +29,7 @@ ENDPOINTS = ("s3", "dynamodb", "ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "
 
 WORKER_OPTIONS = (
     *("model", "weights", "device", "engine", "precision", "batch_size", "workers", "cores", "dtype", "normalize"),
-    *("image_id", "metadata", "recompute", "max_failures", "max_pixels", "allow_mixed", "suffixes"),
+    *("image_id", "metadata", "recompute", "max_failures", "max_pixels", "allow_mixed", "suffixes", "index"),
 )
 """The options of `embedder run` except `prune`, which a shard refuses, and `failures`, for which a worker has no disk.
 A worker ignores a variable that it does not know, so an unknown name is refused here."""
@@ -71,6 +74,7 @@ def _numbers(given: Chosen) -> Iterator[str]:
         "stuck_minutes": (5, 24 * 60),
         "failed_percent": (0, 100),
         "warm_throughput": (0, 1_000_000),
+        "vector_index": (0, 4096),
         "endpoint_zones": (1, 3),
     }
     for name, (least, most) in within.items():
@@ -147,10 +151,17 @@ def _network(given: Chosen) -> Iterator[str]:
 def _throughput(given: Chosen) -> Iterator[str]:
     """Refuse machines that would throttle a new table in their first run."""
     if given.table:
+        if given.vector_index:
+            yield (
+                f"vector_index is for a new table, and {given.table} exists: run `embedder index "
+                f'dynamodb://{given.table}`, and set options = {{index = "true"}}'
+            )
         return
     vcpus = given.spot_vcpus + given.on_demand_vcpus
     amx = any(found.amx for each in given.cpu_instances if (found := instance_type(each)))
-    wanted = vcpus * IMAGES_PER_VCPU[amx] * WRITES_PER_IMAGE.get(given.options.get("dtype", "float32"), 3)
+    units = WRITES_PER_IMAGE.get(given.options.get("dtype", "float32"), 3)
+    units += math.ceil(given.vector_index * INDEX_BYTES_PER_NUMBER / 1024)
+    wanted = vcpus * IMAGES_PER_VCPU[amx] * units
     if "cpu" in given.workers and wanted > max(NEW_TABLE_WRITES, given.warm_throughput):
         yield (
             f"{vcpus} vCPUs may write {wanted:,} units/s, but the new table takes "

@@ -35,6 +35,7 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 POSITIONALS = {
     "embedder run": "photos/",
     "embedder read": "vectors.db",
+    "embedder index": "dynamodb://table",
     "embedder similar": "vectors.db cats/1.jpg",
     "embedder gallery": "vectors.db",
     "embedder duplicates": "vectors.db",

@@ -195,8 +195,8 @@ class Session:
         return report
 
     def _run(self, source: Source, store: Store, ledger: Ledger) -> None:
-        store.prepare()
         options = self.options
+        store.prepare(index=self.recipe.dimension if options.index else None)
         skipping = Skipping(store=store.name, fingerprint=str(self.recipe.fingerprint), allow_mixed=options.allow_mixed)
         if not options.recompute and (stored := store.sample()) is not None:
             skipping.refuse_mixture(stored)

@@ -40,8 +40,15 @@ class Store(Protocol):
     max_id_bytes: int
     """The longest id that can be stored, in bytes of UTF-8."""
 
-    def prepare(self) -> None:
-        """Find out, before any work is spent, whether the store can be written."""
+    def prepare(self, *, index: int | None = None) -> None:
+        """Find out, before any work is spent, whether the store can be written.
+
+        Args:
+            index: the dimension of the vectors to come, if each has to be written for the store's own index, too.
+
+        Raises:
+            ConfigurationError: the store cannot be written, or it has no such index.
+        """
 
     def lookup(self, image_ids: Sequence[str]) -> dict[str, VectorInfo]:
         """Return, without their numbers, the vectors of those ids that are stored."""

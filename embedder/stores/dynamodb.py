@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -22,7 +23,8 @@ from embedder.records import (
     StoredVector,
     VectorInfo,
 )
-from embedder.stores import DYNAMODB_SCHEME
+from embedder.stores import DYNAMODB_SCHEME, vector_index
+from embedder.stores.vector_index import VectorIndex
 from embedder.system import aws
 from embedder.system.threads import grouped, parallel_map, thread_pool
 
@@ -40,14 +42,25 @@ CONNECTIONS = 16
 SEGMENTS = 8
 """A scan reads this many parts of the table at once, one page of each in memory."""
 
-INFO_ONLY = {
-    # Some of the names are reserved words in expressions, so every one is given by an alias.
-    "ProjectionExpression": ", ".join(f"#{each.name}" for each in INFO_ATTRIBUTES),
-    "ExpressionAttributeNames": {f"#{each.name}": each.name for each in INFO_ATTRIBUTES},
-}
-"""Options of a read that leaves the vectors out."""
+LOOK_AGAIN_SECONDS = 60.0
+"""How long a writer goes by what it knows of the table's vector index. `embedder index` waits this long between the
+making of an index and its look for vectors that the index misses."""
 
 Item = dict[str, Any]
+T = TypeVar("T")
+
+
+def _only(attributes: Iterable[Attribute]) -> dict[str, Any]:
+    """Return the options of a read that gives these attributes alone."""
+    names = [each.name for each in attributes]
+    return {
+        # Some of the names are reserved words in expressions, so every one is given by an alias.
+        "ProjectionExpression": ", ".join(f"#{name}" for name in names),
+        "ExpressionAttributeNames": {f"#{name}": name for name in names},
+    }
+
+
+INFO_ONLY = _only(INFO_ATTRIBUTES)
 
 
 class UnprocessedError(TransientError):
@@ -78,9 +91,17 @@ class DynamoDBStore:
         self.client = aws.dynamodb_client(CONNECTIONS)
         watch(self.client)
         self.patience = aws.Patience(stopping)
-        self._check(self._table(aws.Patience(stopping, aws.START_PATIENCE_SECONDS)))
+        self.looking = threading.Lock()
+        self.described = self._described(aws.Patience(stopping, aws.START_PATIENCE_SECONDS))
+        self.looked = time.monotonic()
+        self._check(self.described)
+        self.always_listed = False
 
-    def _table(self, patience: aws.Patience) -> TableDescriptionTypeDef:
+    def describe_table(self) -> TableDescriptionTypeDef:
+        """Look at the table, which costs nothing."""
+        return self._described(self.patience)
+
+    def _described(self, patience: aws.Patience) -> TableDescriptionTypeDef:
         with aws.sentences(f"the table {self.table}"):
             try:
                 return patience.call(self.client.describe_table, TableName=self.table)["Table"]
@@ -102,8 +123,11 @@ class DynamoDBStore:
                 f"the table {self.table} has the key {found}; expected the partition key {KEY} of type S alone"
             )
 
-    def prepare(self) -> None:
-        """Do nothing: opening has looked at the table, and more cannot be found out for free."""
+    def prepare(self, *, index: int | None = None) -> None:
+        """Check what a vector index needs; opening has looked at the table, and more cannot be found out for free."""
+        if index is not None:
+            vector_index.check(self.described, index)
+            self.always_listed = True
 
     def lookup(self, image_ids: Sequence[str]) -> dict[str, VectorInfo]:
         found = map(self._info, self._batch_get(image_ids, INFO_ONLY))
@@ -114,31 +138,54 @@ class DynamoDBStore:
         return self._info(items[0]) if items else None
 
     def write(self, vectors: Sequence[StoredVector]) -> None:
-        self._batch_write([{"PutRequest": {"Item": _item(vector)}} for vector in vectors])
+        listed = self._listed_dimension()
+        self._batch_write(
+            [
+                {"PutRequest": {"Item": item_of(each, listed=self.always_listed or each.dimension == listed)}}
+                for each in vectors
+            ]
+        )
+
+    def _listed_dimension(self) -> int | None:
+        """Return the dimension of the table's vector index, None without one.
+
+        Whoever writes to a table that has an index writes for the index, too: a search would not find the vector, and
+        nobody would know. So a writer looks again now and then whether the table has one by now.
+        """
+        with self.looking:
+            if time.monotonic() > self.looked + LOOK_AGAIN_SECONDS:
+                self.described, self.looked = self.describe_table(), time.monotonic()
+        found = VectorIndex.of(self.described)
+        return None if found is None else found.dimension
 
     def delete(self, image_ids: Sequence[str]) -> None:
         for part in grouped(image_ids, WRITE_LIMIT):
             self._batch_write([{"DeleteRequest": {"Key": {KEY: {"S": each}}}} for each in part])
 
     def get(self, image_ids: Sequence[str]) -> Iterator[StoredVector]:
-        for item in self._batch_get(image_ids, {"ConsistentRead": True}):
+        for item in self._batch_get(image_ids, {"ConsistentRead": True, **_only(ATTRIBUTES)}):
             yield StoredVector(**self._fields(item, ATTRIBUTES))
 
     def blocks(self, prefix: str = "", *, metadata: bool = False) -> Iterator[Block]:
         wanted = BLOCK_ATTRIBUTES + METADATA_ATTRIBUTES * metadata
-        options: dict[str, Any] = {}
+        options = _only(wanted)
         if prefix:
-            options = {
-                "FilterExpression": "begins_with(#id, :prefix)",
-                "ExpressionAttributeNames": {"#id": KEY},
-                "ExpressionAttributeValues": {":prefix": {"S": prefix}},
-            }
-        for items in self._scan(options):
-            yield Block.of(list(self._fields(item, wanted).values()) for item in items)
+            options["FilterExpression"] = f"begins_with(#{KEY}, :prefix)"
+            options["ExpressionAttributeValues"] = {":prefix": {"S": prefix}}
+        for page in self.pages(options):
+            yield Block.of(list(self._fields(item, wanted).values()) for item in page["Items"])
+
+    def without(self, attribute: str) -> Iterator[StoredVector]:
+        """Yield the vectors whose items lack an attribute."""
+        options = _only(ATTRIBUTES)
+        options["ExpressionAttributeNames"]["#lacking"] = attribute
+        for page in self.pages({**options, "FilterExpression": "attribute_not_exists(#lacking)"}):
+            for item in page["Items"]:
+                yield StoredVector(**self._fields(item, ATTRIBUTES))
 
     def describe(self) -> Iterator[VectorInfo]:
-        for items in self._scan(INFO_ONLY):
-            yield from map(self._info, items)
+        for page in self.pages(INFO_ONLY):
+            yield from map(self._info, page["Items"])
 
     def close(self) -> None:
         self.client.close()
@@ -154,7 +201,7 @@ class DynamoDBStore:
             if waiting:
                 raise UnprocessedError(f"the table {self.table} is throttled: {len(waiting)} items were not taken")
 
-        self._call(send)
+        self.call(send)
 
     def _batch_get(self, image_ids: Sequence[str], options: dict[str, Any]) -> Iterator[Item]:
         unique = list(dict.fromkeys(image_ids))
@@ -184,11 +231,11 @@ class DynamoDBStore:
             if request:
                 raise UnprocessedError(f"the table {self.table} is throttled: some keys were not read")
 
-        self._call(ask)
+        self.call(ask)
         return items
 
-    def _scan(self, options: dict[str, Any]) -> Iterator[list[Item]]:
-        """Read the whole table in parallel segments, a page of each in turn."""
+    def pages(self, options: dict[str, Any]) -> Iterator[Any]:
+        """Read the whole table in parallel segments, a page of each in turn; pages without items are left out."""
         with thread_pool(SEGMENTS, "scan") as executor:
             pages: deque[tuple[int, Future[Any]]] = deque()
 
@@ -203,13 +250,20 @@ class DynamoDBStore:
                 page = future.result()
                 if last := page.get("LastEvaluatedKey"):
                     ask(segment, ExclusiveStartKey=last)
-                if page["Items"]:
-                    yield page["Items"]
+                if page["Count"]:
+                    yield page
 
     def _scan_page(self, options: dict[str, Any]) -> Any:
-        return self._call(lambda: self.client.scan(TableName=self.table, **options))
+        return self.call(lambda: self.client.scan(TableName=self.table, **options))
 
-    def _call(self, function: Any) -> Any:
+    def call(self, function: Callable[[], T]) -> T:
+        """Call DynamoDB until it answers.
+
+        Raises:
+            ConfigurationError: it refuses; the error's cause says why.
+            RejectedError: it refuses what it was given.
+            TransientError: it does not answer.
+        """
         with aws.sentences(f"the table {self.table}"):
             try:
                 return self.patience.call(function)
@@ -242,10 +296,17 @@ class DynamoDBStore:
         return found
 
 
-def _item(vector: StoredVector) -> Item:
-    """Return a vector as an item; what it has not, its item has not."""
+def item_of(vector: StoredVector, *, listed: bool) -> Item:
+    """Return a vector as an item; what it has not, its item has not.
+
+    Args:
+        listed: whether the vector is also written as the list of numbers that a vector index reads.
+    """
     values = ((each, getattr(vector, each.field)) for each in ATTRIBUTES)
-    return {each.name: {TYPES[each.kind]: _written(each, value)} for each, value in values if value is not None}
+    item = {each.name: {TYPES[each.kind]: _written(each, value)} for each, value in values if value is not None}
+    if listed:
+        item[vector_index.ATTRIBUTE] = {"L": vector_index.listed(vector_index.decoded(vector))}
+    return item
 
 
 def _written(attribute: Attribute, value: Any) -> Any:

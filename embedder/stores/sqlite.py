@@ -88,13 +88,18 @@ class SQLiteStore:
         with self.file.transaction(connection):
             yield connection
 
-    def prepare(self) -> None:
+    def prepare(self, *, index: int | None = None) -> None:
         """Find out, before any work is spent, whether the file can be written.
 
         Raises:
-            ConfigurationError: it cannot.
+            ConfigurationError: it cannot, or an index was asked for, which such a file has beside it.
             TransientError: the disk is full.
         """
+        if index is not None:
+            raise ConfigurationError(
+                f"--index is for DynamoDB, whose tables have vector indexes; for a file, run "
+                f"`embedder index {self.name}` once the vectors are stored"
+            )
         with self.lock, self.file.sentences():
             self.file.try_writing()
             if self.file.has_wal():

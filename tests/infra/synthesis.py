@@ -29,6 +29,8 @@ FULL = PLAIN | {
     "alarm_emails": "somebody@example.com",
     "options": "dtype=float16,max_failures=5%",
     "tags": "team=search",
+    "vector_index": "512",
+    "warm_throughput": "28000",
     "session_manager": "true",
     "endpoint_zones": "1",
     "cpu_instances": "m7g.xlarge,r8g.xlarge",

@@ -86,6 +86,8 @@ def test_the_stages_of_the_repository_are_right() -> None:
         ({"cpu_instances": "m7i"}, "infra/instance_types.py does not list"),
         ({"workers": "gpu", "gpu_instances": "m7i.xlarge"}, "has 0 GPUs, but a gpu worker needs 1"),
         ({"warm_throughput": 4000}, "40 vCPUs may write 12,000 units/s, but the new table takes 4,000"),
+        ({"vector_index": 512}, "40 vCPUs may write 28,000 units/s, but the new table takes 12,000"),
+        ({"vector_index": 512, "table": "vectors"}, "run `embedder index dynamodb://vectors`"),
         ({"spot_vcpus": 1000, "options": "dtype=float16"}, "set warm_throughput = 201600"),
         ({"subnets": "private"}, "expected isolated, public, or ids such as subnet-"),
         ({"subnets": "subnet-0a"}, "vpc and the ids of its subnets belong together"),
