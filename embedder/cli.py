@@ -15,12 +15,12 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from embedder import __version__, config, exit_codes
-from embedder.commands import completion, doctor, duplicates, gallery, info, read, run, similar
+from embedder.commands import completion, doctor, duplicates, gallery, index, info, read, run, similar
 from embedder.errors import ConfigurationError, EmbedderError
 from embedder.logs import complain, is_json, logger, open_log
 from embedder.terminal.screen import width, wrapped
 
-COMMANDS = (run, read, similar, gallery, duplicates, info, doctor, completion)
+COMMANDS = (run, read, similar, gallery, duplicates, index, info, doctor, completion)
 """Every command, in the order in which --help lists them."""
 
 WIDEST_HELP = 100

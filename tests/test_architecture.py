@@ -36,12 +36,13 @@ ARROWS = {
     # What a person does with stored vectors.
     "vectors": "SHARED exit_codes models stores pipeline",
     "exports": "SHARED stores vectors",
+    "indexes": "SHARED stores vectors",
     "pages": "SHARED sources decoding stores vectors",
     # The functions about stored vectors.
-    "results": "SHARED pipeline stores vectors pages",
+    "results": "SHARED pipeline stores vectors indexes pages",
     "doctor": "SHARED models sources decoding encoders stores",
     # The command line.
-    "commands": "SHARED exit_codes terminal logs encoders pipeline stores vectors exports pages results doctor",
+    "commands": "SHARED exit_codes terminal logs encoders pipeline stores vectors exports indexes pages results doctor",
     "cli": "SHARED exit_codes terminal logs commands __init__",
     "__main__": "cli",
     "__init__": "errors records pipeline vectors results",

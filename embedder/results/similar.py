@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from embedder.errors import ConfigurationError
+from embedder.indexes.search import Found, search, search_stored
 from embedder.records import Vectors
 from embedder.stores import Store, open_store
 from embedder.vectors.ids import as_stored, suggestions
 from embedder.vectors.meaning import MEANINGLESS, is_random
-from embedder.vectors.search import Match, nearest, nearest_to_stored
+from embedder.vectors.search import Match
 
 if TYPE_CHECKING:
     from embedder.pipeline.handed import OneImage
@@ -34,6 +35,10 @@ class Matches(Sequence[Match]):
     """Where the pictures are; None for where they were embedded from."""
     random: bool
     """Whether the vectors were made with random weights, so that their cosines mean nothing."""
+    index: str | None
+    """The index that was used; None where every vector was read. With an index, a match may be missing."""
+    remark: str
+    """Why an index that exists was not used, with the remedy: a sentence for the user; else empty."""
     matches: tuple[Match, ...]
 
     @overload
@@ -56,7 +61,8 @@ class Matches(Sequence[Match]):
     def as_json(self) -> dict[str, Any]:
         """Return what `embedder similar --json` prints."""
         matches = [{"image_id": each.image_id, "score": round(each.score, 6)} for each in self]
-        return {"store": self.store, "text" if self.text else "query": self.query, "matches": matches}
+        query = {"text" if self.text else "query": self.query}
+        return {"store": self.store, **query, "index": self.index, "matches": matches}
 
     def _repr_html_(self) -> str:
         from embedder.pages.similar import grid  # imports what draws pages, which few searches need
@@ -114,7 +120,7 @@ def similar(
                 vector = _worded(opened, text or "", fingerprint, weights=str(weights))
             else:
                 vector = _embedded(opened, query, fingerprint, weights=str(weights), device=device, engine=engine)
-            found = nearest(opened, vector, k, fingerprint=fingerprint, prefix=prefix)
+            found = search(opened, vector, k, fingerprint=fingerprint, prefix=prefix)
         return Matches(
             store=str(store),
             query=text if text is not None else str(query) if isinstance(query, str | Path) else "the image",
@@ -122,17 +128,17 @@ def similar(
             stored=stored,
             images=None if images is None else str(images),
             random=is_random(opened, fingerprint),
-            matches=tuple(found),
+            index=found.index,
+            remark=found.remark,
+            matches=tuple(found.matches),
         )
 
 
-def _nearest_to_stored(
-    store: Store, query: OneImage, k: int, fingerprint: str | None, prefix: str
-) -> list[Match] | None:
+def _nearest_to_stored(store: Store, query: OneImage, k: int, fingerprint: str | None, prefix: str) -> Found | None:
     if not isinstance(query, str | Path):
         return None
     (image_id,) = as_stored(store, [str(query)])
-    return nearest_to_stored(store, image_id, k, fingerprint=fingerprint, prefix=prefix)
+    return search_stored(store, image_id, k, fingerprint=fingerprint, prefix=prefix)
 
 
 def _worded(store: Store, text: str, fingerprint: str | None, *, weights: str) -> Vectors:

@@ -9,7 +9,7 @@ import numpy as np
 from embedder.errors import ConfigurationError
 from embedder.records import Vectors
 from embedder.stores import Store
-from embedder.vectors.reader import batches, select
+from embedder.vectors.reader import batches
 
 BATCH = 1024
 """Vectors compared at once: two megabytes of 512 float32 stay in a core's cache."""
@@ -42,11 +42,7 @@ def nearest(store: Store, query: Vectors, k: int, *, fingerprint: str | None = N
     ids: list[str] = []
     scores = np.empty(0, np.float32)
     for names, vectors in batches(store, fingerprint=fingerprint, prefix=prefix, size=BATCH):
-        if vectors.shape[1] != len(direction):
-            raise ConfigurationError(
-                f"{store.name} holds vectors of {vectors.shape[1]} numbers and the query has {len(direction)}: "
-                "they were made by different models"
-            )
+        refuse_other_dimension(store, vectors, direction)
         found = cosines(vectors, direction)
         kept = np.flatnonzero(found >= np.partition(found, -k)[-k]) if k < len(found) else np.arange(len(found))
         ids += [names[place] for place in kept]
@@ -57,15 +53,17 @@ def nearest(store: Store, query: Vectors, k: int, *, fingerprint: str | None = N
     return [Match(image_id, float(score)) for image_id, score in zip(ids, scores, strict=True)]
 
 
-def nearest_to_stored(
-    store: Store, image_id: str, k: int, *, fingerprint: str | None = None, prefix: str = ""
-) -> list[Match] | None:
-    """Find the `k` images most similar to a stored one, which comes first itself; None if it is not stored."""
-    ids, vectors = select(store, [image_id], fingerprint=fingerprint)
-    if not ids:
-        return None
-    others = nearest(store, vectors[0], k + 1, fingerprint=fingerprint, prefix=prefix)
-    return [Match(image_id, 1.0), *(each for each in others if each.image_id != image_id)][:k]
+def refuse_other_dimension(store: Store, vectors: Vectors, direction: Vectors) -> None:
+    """Refuse to compare the rows of (n, dimension) with a vector of another length.
+
+    Raises:
+        ConfigurationError: their dimensions differ.
+    """
+    if vectors.shape[1] != len(direction):
+        raise ConfigurationError(
+            f"{store.name} holds vectors of {vectors.shape[1]} numbers and the query has {len(direction)}: "
+            "they were made by different models"
+        )
 
 
 def cosines(vectors: Vectors, direction: Vectors) -> Vectors:
