@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from embedder.errors import ConfigurationError
 from embedder.records import Vectors
 from embedder.stores import Store
 from embedder.system.doors import behind, scheme_of
 
-KINDS: dict[str, str] = {}
+KINDS = {
+    "": "embedder.indexes.beside:FileBeside",
+}
 """What makes and opens the index of a store, by the scheme of the store's name. It is called with the open store."""
 
 
@@ -64,6 +68,22 @@ class SearchIndex(Protocol):
         """Close files and connections."""
 
 
+@runtime_checkable
+class CellIndex(SearchIndex, Protocol):
+    """An index that divides its vectors into cells of alike ones, which near-duplicates mostly share."""
+
+    def cells(self, ids: Sequence[str], rows: Vectors) -> np.ndarray:
+        """Return the cells nearest to each row, the nearest first, (n, cells) integers.
+
+        Args:
+            ids: of the rows.
+            rows: (n, dimension) float32.
+        """
+
+    def pair_recall(self, threshold: float) -> float | None:
+        """Return the measured share of pairs with that cosine or more that share a cell; None if none was sampled."""
+
+
 class Kind(Protocol):
     """Makes and opens the index of one store."""
 
@@ -97,7 +117,7 @@ class Kind(Protocol):
 
 
 class UnusableIndexError(ConfigurationError):
-    """An index exists and cannot serve a search. The text is a clause that says why: `it is older than the store`."""
+    """An index exists and cannot serve a search. The text is a sentence with the reason and the remedy."""
 
 
 def kind_for(store: Store) -> Kind | None:

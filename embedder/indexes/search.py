@@ -44,11 +44,11 @@ def search(store: Store, query: Vectors, k: int, *, fingerprint: str | None = No
             with closing(index):
                 direction = unit(query[None])[0]
                 ids = list(index.candidates(direction, k, prefix))
-                matches = _ranked(store, ids, direction, k, index.covers)
+                matches = _ranked(store, ids, direction, k, fingerprint)
                 if len(matches) >= k:
                     return Found(matches=matches, index=index.describe())
     except UnusableIndexError as error:
-        remark = f"{error}; every vector is read. embedder index {store.name} makes the index anew"
+        remark = f"every vector is read: {error}"
     return Found(matches=nearest(store, query, k, fingerprint=fingerprint, prefix=prefix), remark=remark)
 
 
@@ -65,7 +65,7 @@ def search_stored(
     return Found(matches=matches, index=found.index, remark=found.remark)
 
 
-def _ranked(store: Store, ids: list[str], direction: Vectors, k: int, fingerprint: str) -> list[Match]:
+def _ranked(store: Store, ids: list[str], direction: Vectors, k: int, fingerprint: str | None) -> list[Match]:
     """Return the `k` nearest of some stored vectors, by the cosines of their bytes."""
     names, vectors = select(store, ids, fingerprint=fingerprint)
     if not names:
