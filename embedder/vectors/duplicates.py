@@ -1,8 +1,6 @@
 """Groups of near-duplicates in a store, in bounded memory, without comparing every pair in full.
 
-Every pair is found, unless the rows come with cells that an index has made: see `cells.py`.
-
-First the pairs. For unit vectors a and b, |a - b|² = 2 - 2 cos(a, b). An orthogonal projection never lengthens a
+First the pairs: all of them, or with an index those that share a cell; see `cells.py`. For unit vectors a and b, |a - b|² = 2 - 2 cos(a, b). An orthogonal projection never lengthens a
 distance, nor does replacing what it leaves out by its length. So each vector gets a sketch: a few coordinates, along
 the directions in which the collection varies most, and the length of the rest. Pairs whose sketches are further apart
 than the threshold allows cannot be near-duplicates. Sketches are sorted into leaves; bounding boxes rule out whole
