@@ -1,4 +1,4 @@
-"""What an index beside a store costs and gives; `scripts/bench_index --help`.
+"""What an index beside a store costs and gives: `python -m scripts.bench_index COUNT --store F`.
 
 The vectors are made up, and made to be as uneven as those of photographs: cluster centres whose coordinates' variances
 fall as those of ResNet18's vectors do, clusters of very different sizes, a few directions of variation within each, and
@@ -7,19 +7,30 @@ a fiftieth of near-duplicates. Negative numbers become 0, as ResNet's last activ
 
 from __future__ import annotations
 
+import argparse
+import json
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from embedder.indexes import kind_for
 from embedder.records import StoredVector, Vectors
+from embedder.results.duplicates import duplicates
+from embedder.results.similar import Matches, similar
 from embedder.stores import open_store
+from embedder.vectors.search import nearest
 
 DIMENSION = 512
 BLOCK = 20_000
+EXACTLY = 20
+"""Queries that are also answered by reading everything."""
 OWN_DIRECTIONS = 24
 DUPLICATES = 50
 """One vector in so many is a near-duplicate of the one before."""
@@ -76,3 +87,64 @@ def timed(function: Callable[[], Any]) -> tuple[float, Any]:
     began = time.perf_counter()
     result = function()
     return time.perf_counter() - began, result
+
+
+def measure(path: Path, queries: int, *, exact: bool) -> dict[str, Any]:
+    """Search a store that has an index by ids of its own, in both ways, and find its near-duplicates."""
+    chance = np.random.default_rng(1)
+    with closing(open_store(str(path))) as store:
+        ids = [each.image_id for each in store.describe()]
+    chosen = [ids[place] for place in chance.choice(len(ids), queries, replace=False)]
+    quick, found = zip(*(timed(partial(similar, path, each)) for each in chosen), strict=True)
+    some = chosen[:EXACTLY]
+    recall = [_recall(path, each, quickly) for each, quickly in zip(some, found, strict=False)]
+    seconds, groups = timed(lambda: duplicates(path))
+    made = {
+        "vectors": len(ids),
+        "index_bytes": Path(f"{path}.index").stat().st_size,
+        "search_seconds": {"first": quick[0], "median": float(np.median(quick)), "most": max(quick)},
+        "searched_by": found[0].searched_by,
+        "recall_at_10": float(np.mean(recall)),
+        "duplicates_seconds": seconds,
+        "duplicates": groups.headline(),
+        "pair_recall_measured_by_index": groups.pair_recall,
+    }
+    if exact:
+        seconds, all_groups = timed(lambda: duplicates(path, exact=True))
+        members = [{each.image_id for group in some for each in group.members} for some in (groups, all_groups)]
+        made |= {
+            "exact_duplicates_seconds": seconds,
+            "exact_duplicates": all_groups.headline(),
+            "share_of_images_found": len(members[0] & members[1]) / max(1, len(members[1])),
+        }
+    return {**made, "peak_gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
+
+
+def _recall(path: Path, image_id: str, found: Matches) -> float:
+    """Return the share of the ten nearest, by reading everything, that a search found."""
+    with closing(open_store(str(path))) as store:
+        vector = next(iter(store.get([image_id]))).vector
+        best = nearest(store, np.frombuffer(vector, np.float32), len(found))
+    return len({each.image_id for each in best} & {each.image_id for each in found}) / len(best)
+
+
+def main() -> None:
+    """Fill a store unless it is there, make its index unless that is there, measure, and print JSON."""
+    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.add_argument("count", type=int, help="how many vectors")
+    command.add_argument("--store", type=Path, required=True, help="the file; made if it does not exist")
+    command.add_argument("--queries", type=int, default=50, help="searches by id")
+    command.add_argument("--exact", action="store_true", help="find the near-duplicates in the exact way, too")
+    arguments = command.parse_args()
+    if not arguments.store.exists():
+        print(f"filled in {timed(lambda: fill(arguments.store, arguments.count))[0]:.0f} s", file=sys.stderr)
+    if not Path(f"{arguments.store}.index").exists():
+        with closing(open_store(str(arguments.store))) as store:
+            kind = kind_for(store)
+            assert kind is not None
+            print(json.dumps(kind.make(None).as_json()))
+    print(json.dumps(measure(arguments.store, arguments.queries, exact=arguments.exact), indent=2))
+
+
+if __name__ == "__main__":
+    main()

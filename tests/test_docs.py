@@ -38,6 +38,7 @@ POSITIONALS = {
     "embedder similar": "vectors.db cats/1.jpg",
     "embedder gallery": "vectors.db",
     "embedder duplicates": "vectors.db",
+    "embedder index": "vectors.db",
     "embedder info": "vectors.db",
     "embedder doctor": "photos/",
     "submitter submit": "images",

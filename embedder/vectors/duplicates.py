@@ -1,11 +1,11 @@
 """Groups of near-duplicates in a store, in bounded memory, without comparing every pair in full.
 
-First the pairs: all of them, or with an index those that share a cell; see `cells.py`. For unit vectors a and b, |a - b|² = 2 - 2 cos(a, b). An orthogonal projection never lengthens a
-distance, nor does replacing what it leaves out by its length. So each vector gets a sketch: a few coordinates, along
-the directions in which the collection varies most, and the length of the rest. Pairs whose sketches are further apart
-than the threshold allows cannot be near-duplicates. Sketches are sorted into leaves; bounding boxes rule out whole
-leaves, one small matrix product rules out most of the other pairs, and only what remains is compared in full, in
-float64. docs/design.md says what it costs.
+First the pairs: all of them, or with an index those that share a cell (`cells.py`). For unit vectors a and b,
+|a - b|² = 2 - 2 cos(a, b). An orthogonal projection never lengthens a distance, nor does replacing what it leaves out
+by its length. So each vector gets a sketch: a few coordinates, along the directions in which the collection varies
+most, and the length of the rest. Pairs whose sketches are further apart than the threshold allows cannot be
+near-duplicates. Sketches are sorted into leaves; bounding boxes rule out whole leaves, one small matrix product rules
+out most of the other pairs, and only what remains is compared in full, in float64. docs/design.md says what it costs.
 
 Then the groups. Images that pairs link, directly or over others, form a part. A part is no group: over a chain of
 neighbours it holds images that are unlike each other. So the images of a part are taken from the most worth keeping to
