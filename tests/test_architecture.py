@@ -37,7 +37,7 @@ ARROWS = {
     "vectors": "SHARED exit_codes models stores pipeline",
     "exports": "SHARED stores vectors",
     "indexes": "SHARED stores vectors",
-    "pages": "SHARED sources decoding stores vectors indexes",
+    "pages": "SHARED sources decoding stores vectors",
     # The functions about stored vectors.
     "results": "SHARED pipeline stores vectors indexes pages",
     "doctor": "SHARED models sources decoding encoders stores",

@@ -46,6 +46,7 @@ def add(commands: Any) -> None:
         help="the least cosine to the image that is kept (0.98)",
     )
     add_selection(command)
+    command.add_argument("--exact", action="store_true", help="find every pair, even if there is an index")
     command.add_argument("--csv", type=Path, metavar="F", help="write all groups to a file")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.set_defaults(function=run)
@@ -63,10 +64,16 @@ def run(arguments: argparse.Namespace) -> int:
         check_folder(arguments.csv, f"--csv {arguments.csv}")
     with steps_on_terminal():
         found = duplicates(
-            arguments.store, arguments.threshold, prefix=arguments.prefix, fingerprint=arguments.fingerprint
+            arguments.store,
+            arguments.threshold,
+            prefix=arguments.prefix,
+            fingerprint=arguments.fingerprint,
+            exact=arguments.exact,
         )
     if found.random:
         print(f"{arguments.store}: {MEANINGLESS}", file=sys.stderr)
+    if found.way():
+        print(found.way(), file=sys.stderr)
     if arguments.csv is not None:
         _write_csv(arguments.csv, found)
     if arguments.json:

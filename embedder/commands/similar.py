@@ -81,8 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if found.random:
         print(f"{arguments.store}: {MEANINGLESS}", file=sys.stderr)
-    if found.remark or found.index:
-        print(found.remark or f"searched by {found.index}", file=sys.stderr)
+    if found.remark or found.searched_by:
+        print(found.remark or f"searched by {found.searched_by}", file=sys.stderr)
     if arguments.html is not None:
         from embedder.pages.similar import write_similar
         from embedder.stores import open_store

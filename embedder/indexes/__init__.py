@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from embedder.errors import ConfigurationError
 from embedder.records import Vectors
 from embedder.stores import Store
 from embedder.system.doors import behind, scheme_of
 
-KINDS: dict[str, str] = {
+KINDS = {
+    "": "embedder.indexes.beside:FileBeside",
     "dynamodb": "embedder.indexes.dynamodb:TableKind",
 }
 """What makes and opens the index of a store, by the scheme of the store's name. It is called with the open store."""
@@ -66,6 +69,22 @@ class SearchIndex(Protocol):
         """Close files and connections."""
 
 
+@runtime_checkable
+class CellIndex(SearchIndex, Protocol):
+    """An index that divides its vectors into cells of alike ones, which near-duplicates mostly share."""
+
+    def cells(self, ids: Sequence[str], rows: Vectors) -> np.ndarray:
+        """Return the cells nearest to each row, the nearest first, (n, cells) integers.
+
+        Args:
+            ids: of the rows.
+            rows: (n, dimension) float32.
+        """
+
+    def pair_recall(self, threshold: float) -> float | None:
+        """Return the measured share of pairs with that cosine or more that share a cell; None if none was sampled."""
+
+
 class Kind(Protocol):
     """Makes and opens the index of one store."""
 
@@ -108,6 +127,10 @@ class UnusableIndexError(ConfigurationError):
     def __init__(self, why: str, *, helps: bool = True) -> None:
         super().__init__(why)
         self.helps = helps
+
+    def remedy(self, store: str) -> str:
+        """Return what to do, as the end of a sentence; empty if making the index would not help."""
+        return f". embedder index {store} makes the index anew" if self.helps else ""
 
 
 def kind_for(store: Store) -> Kind | None:

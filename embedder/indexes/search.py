@@ -61,8 +61,7 @@ def search(
                 which = f" whose id starts with {prefix!r}" if prefix else ""
                 raise UnusableIndexError(f"{index.describe()} gave {len(matches)} of {k} images{which}", helps=False)
     except UnusableIndexError as error:
-        remedy = f". embedder index {store.name} makes the index anew" if error.helps else ""
-        remark = f"{error}; every vector is read{remedy}"
+        remark = f"{error}; every vector is read{error.remedy(store.name)}"
     return Found(matches=nearest(store, query, k, fingerprint=fingerprint, prefix=prefix), remark=remark)
 
 

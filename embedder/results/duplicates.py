@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
+from embedder.indexes import CellIndex, UnusableIndexError, kind_for
 from embedder.pipeline.notebook import table
-from embedder.stores import open_store
-from embedder.vectors.duplicates import Group, find_duplicates
+from embedder.stores import Store, open_store
+from embedder.vectors.duplicates import Group, check_threshold, find_duplicates
 from embedder.vectors.meaning import MEANINGLESS, is_random
 
 SHOWN_GROUPS = 20
@@ -32,6 +33,12 @@ class Duplicates(Sequence[Group]):
     """How many vectors were compared."""
     random: bool
     """Whether the vectors were made with random weights, so that their cosines mean nothing."""
+    searched_by: str | None
+    """The index whose cells were compared; None where every pair was found."""
+    pair_recall: float | None
+    """With an index, the share of pairs that it finds, measured on a sample when it was made; None if not known."""
+    remark: str
+    """Why an index that exists was not used, with the remedy: a sentence for the user; else empty."""
     groups: tuple[Group, ...]
 
     @overload
@@ -59,7 +66,15 @@ class Duplicates(Sequence[Group]):
         groups = [
             [{"image_id": each.image_id, "score": round(each.score, 6)} for each in group.members] for group in self
         ]
-        return {"store": self.store, "threshold": self.threshold, "vectors": self.vectors, "groups": groups}
+        how = {"index": self.searched_by, "approximate": self.searched_by is not None, "pair_recall": self.pair_recall}
+        return {"store": self.store, "threshold": self.threshold, "vectors": self.vectors, **how, "groups": groups}
+
+    def way(self) -> str:
+        """Return a sentence about the way that was taken, for a person; empty if there is nothing to know."""
+        if self.searched_by is None:
+            return self.remark
+        share = "a share of pairs that is not known" if self.pair_recall is None else f"{self.pair_recall:.1%} of pairs"
+        return f"approximate: {self.searched_by} found {share} when it was made; --exact finds every pair"
 
     def headline(self) -> str:
         """Return the counts, for a person."""
@@ -78,7 +93,7 @@ class Duplicates(Sequence[Group]):
 
 
 def duplicates(
-    store: str | Path, threshold: float = 0.98, *, prefix: str = "", fingerprint: str | None = None
+    store: str | Path, threshold: float = 0.98, *, prefix: str = "", fingerprint: str | None = None, exact: bool = False
 ) -> Duplicates:
     """Group the near-duplicates of a store, as `embedder duplicates` does.
 
@@ -87,6 +102,7 @@ def duplicates(
         threshold: the least cosine of an image to the one that is kept of its group.
         prefix: only ids that start with this.
         fingerprint: only vectors made by this model and weights; needed if a store holds several.
+        exact: find every pair, also where the store has an index.
 
     Returns:
         The groups, a sequence.
@@ -97,6 +113,37 @@ def duplicates(
         TransientError: the store does not answer, or the disk is full.
     """
     with closing(open_store(str(store), must_exist=True)) as opened:
-        count, groups = find_duplicates(opened, threshold, prefix=prefix, fingerprint=fingerprint)
+        check_threshold(threshold)
+        index, remark = (None, "") if exact else _index(opened, fingerprint)
+        with closing(index) if index is not None else nullcontext():
+            count, groups = find_duplicates(
+                opened,
+                threshold,
+                prefix=prefix,
+                fingerprint=fingerprint,
+                cells=None if index is None else index.cells,
+            )
         random = is_random(opened, fingerprint)
-    return Duplicates(store=str(store), threshold=threshold, vectors=count, random=random, groups=tuple(groups))
+    return Duplicates(
+        store=str(store),
+        threshold=threshold,
+        vectors=count,
+        random=random,
+        searched_by=None if index is None else index.describe(),
+        pair_recall=None if index is None else index.pair_recall(threshold),
+        remark=remark,
+        groups=tuple(groups),
+    )
+
+
+def _index(store: Store, fingerprint: str | None) -> tuple[CellIndex | None, str]:
+    """Return the store's index if it can find near-duplicates, and why there is one that cannot be used."""
+    kind = kind_for(store)
+    try:
+        index = None if kind is None else kind.open(fingerprint)
+    except UnusableIndexError as error:
+        return None, f"{error}; every vector is compared{error.remedy(store.name)}"
+    if index is None or isinstance(index, CellIndex):
+        return index, ""
+    index.close()
+    return None, ""

@@ -35,7 +35,7 @@ class Matches(Sequence[Match]):
     """Where the pictures are; None for where they were embedded from."""
     random: bool
     """Whether the vectors were made with random weights, so that their cosines mean nothing."""
-    index: str | None
+    searched_by: str | None
     """The index that was used; None where every vector was read. With an index, a match may be missing."""
     remark: str
     """Why an index that exists was not used, with the remedy: a sentence for the user; else empty."""
@@ -62,7 +62,7 @@ class Matches(Sequence[Match]):
         """Return what `embedder similar --json` prints."""
         matches = [{"image_id": each.image_id, "score": round(each.score, 6)} for each in self]
         query = {"text" if self.text else "query": self.query}
-        return {"store": self.store, **query, "index": self.index, "matches": matches}
+        return {"store": self.store, **query, "index": self.searched_by, "matches": matches}
 
     def _repr_html_(self) -> str:
         from embedder.pages.similar import grid  # imports what draws pages, which few searches need
@@ -128,7 +128,7 @@ def similar(
             stored=stored,
             images=None if images is None else str(images),
             random=is_random(opened, fingerprint),
-            index=found.index,
+            searched_by=found.index,
             remark=found.remark,
             matches=tuple(found.matches),
         )

@@ -22,6 +22,7 @@ from embedder.records import (
     StoredVector,
     VectorInfo,
 )
+from embedder.stores import changes
 from embedder.stores.sqlite_file import SQLiteFile, columns
 from embedder.system.threads import grouped
 
@@ -135,6 +136,21 @@ class SQLiteStore:
     def delete(self, image_ids: Sequence[str]) -> None:
         with self.lock, self.file.sentences(), self._transaction() as connection:
             connection.executemany(f"DELETE FROM vectors WHERE {KEY} = ?", [(each,) for each in image_ids])
+
+    def begin_index(self, token: str) -> None:
+        """Note from now on which vectors change; see `changes`."""
+        with self.lock, self.file.sentences(), self._transaction() as connection:
+            changes.begin(connection, token)
+
+    def keep_index(self, token: str) -> None:
+        """Forget what changed before an index was begun, and every other index."""
+        with self.lock, self.file.sentences(), self._transaction() as connection:
+            changes.keep(connection, token)
+
+    def changed_since(self, token: str, most: int) -> list[str] | None:
+        """Return the ids written or deleted since an index was begun, at most `most`; None if that is not known."""
+        with self.lock, self.file.sentences():
+            return None if self.connection is None else changes.since(self.connection, token, most)
 
     def close(self) -> None:
         with self.lock, self.file.sentences():

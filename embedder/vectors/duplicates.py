@@ -1,11 +1,11 @@
-"""Groups of near-duplicates in a store: exact, in bounded memory, without comparing every pair in full.
+"""Groups of near-duplicates in a store, in bounded memory, without comparing every pair in full.
 
-First the pairs. For unit vectors a and b, |a - b|² = 2 - 2 cos(a, b). An orthogonal projection never lengthens a
-distance, nor does replacing what it leaves out by its length. So each vector gets a sketch: a few coordinates, along
-the directions in which the collection varies most, and the length of the rest. Pairs whose sketches are further apart
-than the threshold allows cannot be near-duplicates. Sketches are sorted into leaves; bounding boxes rule out whole
-leaves, one small matrix product rules out most of the other pairs, and only what remains is compared in full, in
-float64. docs/design.md says what it costs.
+First the pairs: all of them, or with an index those that share a cell (`cells.py`). For unit vectors a and b,
+|a - b|² = 2 - 2 cos(a, b). An orthogonal projection never lengthens a distance, nor does replacing what it leaves out
+by its length. So each vector gets a sketch: a few coordinates, along the directions in which the collection varies
+most, and the length of the rest. Pairs whose sketches are further apart than the threshold allows cannot be
+near-duplicates. Sketches are sorted into leaves; bounding boxes rule out whole leaves, one small matrix product rules
+out most of the other pairs, and only what remains is compared in full, in float64. docs/design.md says what it costs.
 
 Then the groups. Images that pairs link, directly or over others, form a part. A part is no group: over a chain of
 neighbours it holds images that are unlike each other. So the images of a part are taken from the most worth keeping to
@@ -26,6 +26,7 @@ from embedder.records import Vectors
 from embedder.stores import Store
 from embedder.system.files import temporary_file
 from embedder.system.steps import Advance, step
+from embedder.vectors.cells import pairs_in_cells
 from embedder.vectors.reader import batches
 
 DIRECTIONS = 24
@@ -48,6 +49,9 @@ Worth: TypeAlias = tuple[int, ...]
 Appraise: TypeAlias = Callable[[Sequence[str]], Mapping[str, Worth]]
 """Says what images are worth, by id; an image that it leaves out is worth least."""
 
+Divide: TypeAlias = Callable[[Sequence[str], Vectors], np.ndarray]
+"""Returns the cells of rows, (n, cells), of which it also gets the ids."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
@@ -66,12 +70,20 @@ class Group:
 
 
 def find_duplicates(
-    store: Store, threshold: float, *, prefix: str = "", fingerprint: str | None = None
+    store: Store,
+    threshold: float,
+    *,
+    prefix: str = "",
+    fingerprint: str | None = None,
+    cells: Divide | None = None,
 ) -> tuple[int, list[Group]]:
     """Group the images of a store, over a temporary file of their vectors.
 
     Of a group the largest file is kept, where the store knows the sizes, as it does of local files; of equals the
     first by id. Memory is about 250 bytes a vector, however long the vectors are.
+
+    Args:
+        cells: divides the vectors, so that only those of one cell are compared; pairs may be missed.
 
     Returns:
         How many vectors were compared, and the groups, the largest first.
@@ -95,7 +107,8 @@ def find_duplicates(
         if len(ids) < 2:
             return len(ids), []
         rows = np.memmap(file, np.float32, "r", shape=(len(ids), dimension))
-        return len(ids), group(ids, rows, threshold, lambda linked: file_sizes(store, linked))
+        divided = None if cells is None else cells(ids, rows)
+        return len(ids), group(ids, rows, threshold, lambda linked: file_sizes(store, linked), cells=divided)
 
 
 def file_sizes(store: Store, ids: Sequence[str]) -> dict[str, Worth]:
@@ -120,6 +133,7 @@ def group(
     threshold: float,
     appraise: Appraise = lambda _: {},
     *,
+    cells: np.ndarray | None = None,
     leaf: int = LEAF,
     checked: int = CHECKED,
 ) -> list[Group]:
@@ -128,6 +142,8 @@ def group(
     Args:
         threshold: the least cosine of an image to the one that is kept of its group.
         appraise: called once, with the ids of all images that have a near-duplicate.
+        cells: of each row, (n, cells) integers, the nearest cell first; a pair is found if the first cell of one is
+            among the cells of the other. None finds every pair.
         leaf: the most sketches in a leaf.
         checked: how many pairs, or rows, are compared in full at once.
 
@@ -138,9 +154,13 @@ def group(
     lengths = _lengths(rows, checked)
     usable = np.flatnonzero(lengths)  # a vector of zeros has no direction, and no near-duplicate
     if len(usable) > 1:
-        sketches = _sketches(rows, lengths, usable)
         with step("comparing vectors", total=len(usable)) as advance:
-            for one, other in _candidates(sketches, usable, threshold, parts, leaf, advance):
+            if cells is None:
+                sketches = _sketches(rows, lengths, usable)
+                pairs = _candidates(sketches, usable, threshold, parts, leaf, advance)
+            else:
+                pairs = pairs_in_cells(rows, lengths, usable, cells, threshold - SLACK, advance)
+            for one, other in pairs:
                 _check(rows, lengths, one, other, threshold, parts, checked)
     linked = parts.linked()
     worth = appraise([ids[place] for part in linked for place in part])

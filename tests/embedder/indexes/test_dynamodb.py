@@ -47,7 +47,7 @@ def test_an_index_is_made_filled_kept_and_searched(vectors: VectorTables, dynamo
     fill(STORE, [*many(16), stored("uint8", vector=bytes(range(256)) * 2, **small)])
     before = dynamodb.items()
     everything = similar(STORE, "image-00003", 5, fingerprint=FINGERPRINT)
-    assert (everything.index, "has no vector index" in everything.remark) == (None, True)
+    assert (everything.searched_by, "has no vector index" in everything.remark) == (None, True)
 
     done, price = made()
     assert (done["written"], done["changed"], done["left"], done["index"]) == (17, 0, 0, "vectors")
@@ -61,7 +61,7 @@ def test_an_index_is_made_filled_kept_and_searched(vectors: VectorTables, dynamo
     assert after == before  # the original reader finds what it found
 
     indexed = similar(STORE, "image-00003", 5)
-    assert (indexed.index, vectors.searches) == ("the vector index vectors of the table vectors", 1)
+    assert (indexed.searched_by, vectors.searches) == ("the vector index vectors of the table vectors", 1)
     assert list(indexed) == list(everything)
 
     fill(
@@ -85,7 +85,7 @@ def test_an_index_that_may_miss_something_is_not_searched(vectors: VectorTables,
 
     def reason(k: int = 3, **options: Any) -> str:
         found = similar(STORE, "image-00003", k, **options)
-        assert found.index is None
+        assert found.searched_by is None
         assert len(found) == min(k, 12)
         return found.remark
 
@@ -97,7 +97,7 @@ def test_an_index_that_may_miss_something_is_not_searched(vectors: VectorTables,
     index.items = 0
     dynamodb.client().put_item(TableName="vectors", Item={**dynamodb.items()["image-00000"], "ImageId": {"S": "x"}})
     index.items = None
-    assert similar(STORE, "image-00003", 3).index
+    assert similar(STORE, "image-00003", 3).searched_by
     fill(STORE, [stored("other", 1, dimension=256, vector=bytes(1024), fingerprint="other/0/pre1/float32")])
     assert "held 13 of 14 items" in reason(fingerprint=FINGERPRINT)
     dynamodb.client().delete_item(TableName="vectors", Key={"ImageId": {"S": "other"}})
@@ -166,7 +166,7 @@ def test_a_table_is_made_with_its_index(vectors: VectorTables, dynamodb: DynamoD
         )
     vectors.indexes[dynamodb.credentials.access_key, "whole"]["vectors"].looks = 0
     fill("dynamodb://whole", many(4))
-    assert similar("dynamodb://whole", "image-00002", 2).index
+    assert similar("dynamodb://whole", "image-00002", 2).searched_by
 
 
 def test_sqlite_names_the_command_for_its_own_index(tmp_path: Any) -> None:

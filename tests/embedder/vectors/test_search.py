@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from embedder.errors import ConfigurationError
+from embedder.indexes.search import search_stored
 from embedder.vectors import search
 from tests.embedder.commands import command, imported
 from tests.embedder.stored import fill, many, opened, stored
@@ -31,10 +32,11 @@ def test_the_nearest_are_those_of_brute_force(store_name: str, monkeypatch: pyte
     expected = sorted(((cosine(values(7), values(number)), number) for number in range(230)), reverse=True)[:20]
     with opened(store_name) as store:
         found = search.nearest(store, values(7), 20)
-        own = search.nearest_to_stored(store, "image-00007", 20)
+        own = search_stored(store, "image-00007", 20)
     assert [each.image_id for each in found] == [f"image-{number:05d}" for _, number in expected]
     assert [each.score for each in found] == pytest.approx([score for score, _ in expected], abs=1e-6)
-    assert own == [search.Match("image-00007", 1.0), *found[1:]]
+    assert own is not None
+    assert own.matches == [search.Match("image-00007", 1.0), *found[1:]]
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -74,7 +76,9 @@ def test_equals_come_by_id_and_zeros_are_like_nothing(tmp_path: Path) -> None:
         found = search.nearest(store, values(1), 4)
         assert [each.image_id for each in found] == ["a", "b", "c", "zero"]
         assert found[-1].score == 0
-        assert search.nearest_to_stored(store, "b", 2) == [search.Match("b", 1.0), found[0]]
+        own = search_stored(store, "b", 2)
+        assert own is not None
+        assert own.matches == [search.Match("b", 1.0), found[0]]
 
 
 def test_another_dimension_is_a_sentence(tmp_path: Path) -> None:
