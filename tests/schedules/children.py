@@ -161,15 +161,18 @@ class Process:
         if self.returncode is None:
             self.returncode = code
             self.requests.reader_open = self.answers.writer_open = False
-            self.world.large -= self.granted
-            self.granted = 0
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self.world.large -= self.granted
+        self.granted = 0
 
     def _serve(self) -> None:
         try:
             while header := self._read(HEADER.size):
                 kind, size = HEADER.unpack(header)
                 assert kind == IMAGE, "an answer was taken for a request"
-                self._decode(self._read(size))
+                self._decode(self._read(size) or self._gone())
         except (BrokenPipeError, GreenletExit):
             pass
         self._die(0)
@@ -181,6 +184,9 @@ class Process:
         if found and len(found) < size:
             raise BrokenPipeError
         return found
+
+    def _gone(self) -> bytes:
+        raise BrokenPipeError
 
     def _alive(self, call: Callable[..., Any]) -> Callable[..., Any]:
         if self.returncode is not None:
@@ -200,6 +206,9 @@ class Process:
         match data.split():
             case [b"large", wanted, _]:
                 self._grow(int(wanted))
+            case [b"large-hang", wanted, _]:
+                self._grow(int(wanted))
+                wait_until(lambda: self.returncode is not None)
             case [b"crash", _]:
                 self._die(-signal.SIGSEGV)
             case [b"cut", _]:
@@ -213,10 +222,8 @@ class Process:
                 body = json.dumps({"error": "NotAnImage", "message": "it is text"}).encode()
                 return self._answer(FAILURE, body)
         rest = json.dumps({"notices": [], "width": 1, "height": 1, "format": "PNG"}).encode()
-        self._answer(PICTURE, pixels_of(data) + rest)
-        self.world.large -= self.granted
-        self.granted = 0
-        return None
+        self._give_back()
+        return self._answer(PICTURE, pixels_of(data) + rest)
 
     def _grow(self, wanted: int) -> None:
         """Ask for memory, and hold it until the picture is made."""
