@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import selectors
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -100,38 +102,11 @@ class Selector:
         self.end = None
 
 
-class World:
-    """The processes of one schedule: what the parent finds in `subprocess`, `selectors` and `os`."""
-
-    def __init__(self) -> None:
-        self.processes: list[Process] = []
-        self.unstartable = 0
-        """How many of the next processes cannot be started."""
-        self.tries: dict[bytes, int] = {}
-        """How often each image was decoded."""
-        self.large = 0
-        """Bytes that large images have been granted, over all processes."""
-        self.most_large = 0
-
-    def start(self, _arguments: list[str], **_: object) -> Process:
-        pause()
-        if self.unstartable:
-            self.unstartable -= 1
-            raise OSError(24, "too many open files")
-        process = Process(self)
-        self.processes.append(process)
-        return process
-
-    def left(self) -> list[Process]:
-        """Return the processes that nobody has ended, waited for, or whose pipes are open."""
-        return [each for each in self.processes if not (each.waited and each.stdin.closed and each.stdout.closed)]
-
-
 class Process:
     """A child. What an image does to it is the first word of the image's bytes."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, children: Children) -> None:
+        self.children = children
         self.requests, self.answers = Pipe(), Pipe()
         self.stdin, self.stdout = End(self.requests, reads=False), End(self.answers, reads=True)
         self.returncode: int | None = None
@@ -164,7 +139,7 @@ class Process:
             self._give_back()
 
     def _give_back(self) -> None:
-        self.world.large -= self.granted
+        self.children.hold(-self.granted)
         self.granted = 0
 
     def _serve(self) -> None:
@@ -202,7 +177,7 @@ class Process:
             rest = rest[self._alive(self.answers.write)(rest) :]
 
     def _decode(self, data: bytes) -> None:
-        tries = self.world.tries[data] = self.world.tries.get(data, 0) + 1
+        self.children.tries[data] += 1
         match data.split():
             case [b"large", wanted, _]:
                 self._grow(int(wanted))
@@ -214,7 +189,7 @@ class Process:
             case [b"cut", _]:
                 self._send(HEADER.pack(PICTURE, 50) + bytes(5))  # it ends in the middle of its answer
                 self._die(-signal.SIGSEGV)
-            case [b"killed", times, _] if tries <= int(times):
+            case [b"killed", times, _] if self.children.tries[data] <= int(times):
                 self._die(-signal.SIGKILL)
             case [b"hang", _]:
                 wait_until(lambda: self.returncode is not None)
@@ -231,9 +206,8 @@ class Process:
         kind, _ = HEADER.unpack(self._read(HEADER.size) or HEADER.pack(GRANTED, 0))
         assert kind == GRANTED
         self._alive(pause)()
-        self.granted = wanted
-        self.world.large += wanted
-        self.world.most_large = max(self.world.most_large, self.world.large)
+        self.granted = min(wanted, self.children.budget)
+        self.children.hold(self.granted)
         pause()
 
 
@@ -242,21 +216,56 @@ def pixels_of(data: bytes) -> bytes:
     return data.split()[-1].ljust(CROP * CROP * 3, b".")
 
 
-def modules(world: Callable[[], World]) -> dict[str, ModuleType]:
-    """Return what the parent's module sees in place of the operating system.
+class Children:
+    """The processes of one schedule: what the parent finds in `subprocess`, `selectors` and `os`."""
 
-    Args:
-        world: returns the world of the schedule that runs.
-    """
+    def __init__(self) -> None:
+        self.begin()
 
-    def readv(end: End, buffers: list[memoryview]) -> int:
-        found = end.pipe.read(len(buffers[0]))
-        buffers[0][: len(found)] = found
-        return len(found)
+    def begin(self, budget: int = 0) -> None:
+        """Begin a schedule, whose large images may be granted so many bytes together."""
+        self.budget = budget
+        self.processes: list[Process] = []
+        self.unstartable = 0
+        """How many of the next processes cannot be started."""
+        self.tries: Counter[bytes] = Counter()
+        """How often each image was decoded."""
+        self.held = self.most_held = 0
+        """Bytes that large images hold. One that needs more than the budget counts as all of it."""
 
-    return {
-        "subprocess": module("subprocess", Popen=lambda *a, **k: world().start(*a, **k), PIPE=subprocess.PIPE),
-        "selectors": module("selectors", DefaultSelector=Selector, EVENT_READ=selectors.EVENT_READ),
-        "os": module("os", **{**vars(os), "readv": readv}),
-        "fcntl": module("fcntl"),  # a pipe's size cannot be set
-    }
+    def start(self, _arguments: list[str], **_: object) -> Process:
+        pause()
+        if self.unstartable:
+            self.unstartable -= 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        process = Process(self)
+        self.processes.append(process)
+        return process
+
+    def hold(self, amount: int) -> None:
+        self.held += amount
+        self.most_held = max(self.most_held, self.held)
+
+    def left(self) -> list[Process]:
+        """Return the processes that nobody has ended, waited for, or whose pipes are open."""
+        return [each for each in self.processes if not (each.waited and each.stdin.closed and each.stdout.closed)]
+
+    def modules(self) -> dict[str, ModuleType]:
+        """Return what the parent's module sees in place of the operating system's."""
+        return {
+            "subprocess": module("subprocess", Popen=self.start, PIPE=subprocess.PIPE),
+            "selectors": module("selectors", DefaultSelector=Selector, EVENT_READ=selectors.EVENT_READ),
+            "os": module("os", **{**vars(os), "readv": _readv}),
+            "fcntl": module("fcntl"),  # the size of a pipe cannot be set
+        }
+
+
+def _readv(end: End, buffers: list[memoryview]) -> int:
+    found = end.pipe.read(len(buffers[0]))
+    buffers[0][: len(found)] = found
+    return len(found)
+
+
+def pixels_of(data: bytes) -> bytes:
+    """Return the pixels that the child makes of an image: its last word, filled up."""
+    return data.split()[-1].ljust(CROP * CROP * 3, b".")

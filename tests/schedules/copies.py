@@ -162,7 +162,9 @@ class _SwitchPoints(ast.NodeTransformer):
 
 
 def _with_switch(step: ast.stmt) -> list[ast.stmt]:
-    if isinstance(step, ast.Nonlocal | ast.Global) or (isinstance(step, ast.Expr) and isinstance(step.value, ast.Constant)):
+    if isinstance(step, ast.Nonlocal | ast.Global) or (
+        isinstance(step, ast.Expr) and isinstance(step.value, ast.Constant)
+    ):
         return [step]
     return [ast.copy_location(ast.Expr(_call("__switch__", step)), step), step]
 

@@ -277,8 +277,6 @@ MODULES = {
         TIMEOUT_MAX=threading.TIMEOUT_MAX,
         _register_atexit=lambda *_, **__: None,
     ),
-    "queue": module(
-        "queue", SimpleQueue=SimpleQueue, Queue=SimpleQueue, Empty=queue.Empty, Full=queue.Full
-    ),
+    "queue": module("queue", SimpleQueue=SimpleQueue, Queue=SimpleQueue, Empty=queue.Empty, Full=queue.Full),
     "time": module("time", monotonic=_now, perf_counter=_now, time=_now, sleep=_sleep),
 }
