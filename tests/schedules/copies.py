@@ -91,6 +91,7 @@ def _seen(value: object) -> object:
 
 def _source(name: str) -> tuple[str, str]:
     """Return a module's source and its path."""
+    importlib.import_module(name)  # `dataclasses` looks for the module of a class among those that are imported
     spec = importlib.util.find_spec(name)
     assert spec is not None
     assert spec.origin is not None

@@ -7,6 +7,7 @@ and no timeout is left to pass, the schedule is stuck: a deadlock. Time is virtu
 from __future__ import annotations
 
 import gc
+import random
 import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -71,6 +72,7 @@ class Scheduler:
 
     def __init__(self, strategy: Strategy) -> None:
         self.strategy = strategy
+        self.chance = random.Random(str(strategy))
         self.hub = getcurrent()
         self.tasks: list[Task] = []
         self.errors: list[BaseException] = []
@@ -182,6 +184,21 @@ def wait_until(ready: Callable[[], bool], timeout: float | None = None) -> bool:
         return not task.expired or ready()
     finally:
         task.ready = task.deadline = None
+
+
+def wait_for_some_step(most: int) -> None:
+    """Block the running thread until the schedule has come to a random step, or all others wait or have ended."""
+    task = running()
+    assert task is not None
+    moment = task.scheduler.chance.randrange(most)
+    wait_until(lambda: task.scheduler.steps >= moment, timeout=2 * EARLY_SECONDS)
+
+
+def wait_for_others() -> None:
+    """Block the running thread until it is the only one."""
+    task = running()
+    assert task is not None
+    wait_until(lambda: all(each is task or each.ended for each in task.scheduler.tasks))
 
 
 def run_schedule(case: Callable[[], object], strategy: Strategy) -> int:
