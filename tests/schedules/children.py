@@ -147,7 +147,9 @@ class Process:
             while header := self._read(HEADER.size):
                 kind, size = HEADER.unpack(header)
                 assert kind == IMAGE, "an answer was taken for a request"
-                self._decode(self._read(size) or self._gone())
+                if not (data := self._read(size)):
+                    break
+                self._decode(data)
         except (BrokenPipeError, GreenletExit):
             pass
         self._die(0)
@@ -159,9 +161,6 @@ class Process:
         if found and len(found) < size:
             raise BrokenPipeError
         return found
-
-    def _gone(self) -> bytes:
-        raise BrokenPipeError
 
     def _alive(self, call: Callable[..., Any]) -> Callable[..., Any]:
         if self.returncode is not None:
@@ -209,11 +208,6 @@ class Process:
         self.granted = min(wanted, self.children.budget)
         self.children.hold(self.granted)
         pause()
-
-
-def pixels_of(data: bytes) -> bytes:
-    """Return the pixels that the child makes of an image: its last word, filled up."""
-    return data.split()[-1].ljust(CROP * CROP * 3, b".")
 
 
 class Children:

@@ -21,7 +21,7 @@ from types import CodeType, ModuleType
 from typing import Any, TypeVar
 
 from tests.schedules.primitives import MODULES, module
-from tests.schedules.scheduler import pause
+from tests.schedules.scheduler import number, pause
 
 FUTURES = "concurrent.futures"
 """The standard library's package, of which copies are made too, without switch points of their own."""
@@ -47,7 +47,8 @@ class Copies:
     ) -> None:
         no_forks = module("os", **{key: value for key, value in vars(os).items() if key != "register_at_fork"})
         self.modules: dict[str, Any] = {**MODULES, "os": no_forks}
-        base = self._load(f"{FUTURES}._base", _plain(f"{FUTURES}._base"))
+        base: Any = self._load(f"{FUTURES}._base", _plain(f"{FUTURES}._base"))
+        _number_futures(base)
         self.modules[FUTURES] = module(FUTURES, _base=base)
         thread = self._load(f"{FUTURES}.thread", _plain(f"{FUTURES}.thread"))
         self.modules[FUTURES] = module(FUTURES, **{**vars(base), **vars(thread), "_base": base, "thread": thread})
@@ -81,6 +82,21 @@ class Copies:
         real = builtins.__import__(name, globals, locals, fromlist, level)
         copied = {each: self.modules[f"{name}.{each}"] for each in fromlist or () if f"{name}.{each}" in self.modules}
         return module(name, **{**vars(real), **copied}) if copied else real
+
+
+def _number_futures(base: Any) -> None:
+    """Let `wait` go through futures in an order that the seed decides: theirs would be that of their addresses."""
+
+    class Future(base.Future):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.number = number()
+
+        def __hash__(self) -> int:
+            return self.number
+
+    base.Future = Future
+    base.id = hash
 
 
 def _seen(value: object) -> object:
@@ -153,7 +169,7 @@ class _SwitchPoints(ast.NodeTransformer):
         value = ast.BinOp(left=_call("__seen__", node, old), op=node.op, right=node.value)
         return ast.copy_location(ast.Assign(targets=[target], value=value), node)
 
-    def generic_visit(self, node: N) -> N:  # type: ignore[override]
+    def generic_visit(self, node: N) -> N:
         super().generic_visit(node)
         if self.within and not isinstance(node, ast.ClassDef | ast.Lambda | ast.IfExp):
             for field in ("body", "orelse", "finalbody"):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
-from tests.schedules.scheduler import Task, pause, running, wait_until
+from tests.schedules.scheduler import Task, number, pause, running, wait_until
 
 
 class Lock:
@@ -22,9 +22,9 @@ class Lock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         pause()
-        if self.taken:
-            if not blocking or not wait_until(lambda: not self.taken, timeout if timeout >= 0 else None):
-                return False
+        until = timeout if timeout >= 0 else None
+        if self.taken and not (blocking and wait_until(lambda: not self.taken, until)):
+            return False
         self.taken = True
         return True
 
@@ -139,9 +139,8 @@ class Semaphore:
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
         pause()
-        if self.value <= 0:
-            if not blocking or timeout == 0 or not wait_until(lambda: self.value > 0, timeout):
-                return False
+        if self.value <= 0 and not (blocking and timeout != 0 and wait_until(lambda: self.value > 0, timeout)):
+            return False
         self.value -= 1
         return True
 
@@ -172,6 +171,10 @@ class Thread:
         self.name = name or "thread"
         self.daemon = bool(daemon)
         self.task: Task | None = None
+        self.number = number()
+
+    def __hash__(self) -> int:
+        return self.number  # a pool joins its threads in the order of a set
 
     def run(self) -> None:
         if self.target is not None:

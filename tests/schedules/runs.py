@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,11 @@ class MemorySource:
     remote: bool = False
     total: int | None = None
     closed: bool = False
+    stored: Callable[[], int] = lambda: 0
+    """Returns how many images are stored."""
+    read_count: int = 0
+    most_open: int = 0
+    """The most images that were read and not stored yet."""
 
     def __post_init__(self) -> None:
         self.ignored: Counter[str] = Counter()
@@ -94,6 +99,8 @@ class MemorySource:
 
     def read(self, reference: Reference) -> Sample:
         pause()
+        self.read_count += 1
+        self.most_open = max(self.most_open, self.read_count - self.stored())
         match kind_of(reference.image_id):
             case "unreadable":
                 raise ImageError("Unreadable", "")
@@ -195,8 +202,8 @@ class Run:
         children.begin(budget=1 << 30)
         self.children = children
         self.image_ids = image_ids
-        self.source = MemorySource(image_ids)
         self.store = MemoryStore(image_ids)
+        self.source = MemorySource(image_ids, stored=lambda: len(self.store.made()))
         self.lines = io.StringIO()
         self.ledger = copies["embedder.pipeline.ledger"].Ledger(self.lines)
         self.stop = copies["embedder.pipeline.stopping"].Stop()

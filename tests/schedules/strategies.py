@@ -61,8 +61,8 @@ class Walk:
 class Priorities:
     """Runs the thread of the highest priority, which is random; at a few random steps the running one gets the lowest.
 
-    This is probabilistic concurrency testing (Burckhardt and others, 2010): an error that needs few changes of thread is
-    found with a probability that does not fall exponentially with the number of steps.
+    This is probabilistic concurrency testing (Burckhardt and others, 2010). An error that few changes of thread suffice
+    for is found with a probability that does not fall exponentially with the number of steps.
     """
 
     def __init__(self, seed: int) -> None:
@@ -138,7 +138,8 @@ class Exhaustive:
         ordered = sorted(able, key=lambda each: each is not running)
         if self.at == len(self.path):
             self.path.append((0, len(ordered)))
-        chosen = self.path[self.at][0]
+        chosen, among = self.path[self.at]
+        assert among == len(ordered), "the case depends on more than the order of its threads"
         self.at += 1
         self.left -= goes_on and chosen > 0
         return ordered[chosen]

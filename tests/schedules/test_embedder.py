@@ -60,8 +60,7 @@ class Calls:
         try:
             vectors, failures = self.embedder(images, errors="none")
         except ConfigurationError as error:
-            assert "closed" in str(error)
-            self.refused += 1
+            self.refused += "closed" in str(error)
             return
         for image, row, failure in zip(images, vectors, failures, strict=True):
             if image.startswith((b"crash", b"bad")):

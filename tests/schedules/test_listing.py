@@ -1,4 +1,4 @@
-"""The listing by parallel requests, whatever the order in which answers come: a plain listing's keys, in their order."""
+"""The listing by parallel requests gives a plain listing's keys in their order, in whatever order answers come."""
 
 from __future__ import annotations
 
@@ -62,8 +62,7 @@ def a_request_fails(copies: Copies) -> None:
     bucket = Bucket(copies, fails_after="b/020")
     found: list[str] = []
     with pytest.raises(ConnectionError):
-        for page in bucket.listing.pages():
-            found += page.keys
+        found.extend(key for page in bucket.listing.pages() for key in page.keys)
     assert found == KEYS[: len(found)]
 
 

@@ -17,7 +17,7 @@ from tests.schedules.scheduler import ScheduleError, explore, wait_for_some_step
 
 Case = Callable[[Copies, Children], object]
 
-SCHEDULES = [pytest.param(12, id="short"), pytest.param(2000, id="long", marks=pytest.mark.slow)]
+SCHEDULES = [pytest.param(8, id="short"), pytest.param(2000, id="long", marks=pytest.mark.slow)]
 
 
 def copied(module: str = "", before: str = "", after: str = "") -> tuple[Copies, Children]:
@@ -34,7 +34,10 @@ def images(*kinds: str) -> list[str]:
     return [f"{kind} {number}" for number, kind in enumerate(kinds)]
 
 
-MIXED = images(*"good stored unlistable moved bad good collides rejected good unreadable crash".split(), "large 60")
+MIXED = images(
+    *("good", "stored", "unlistable", "moved", "bad", "good"),
+    *("collides", "rejected", "good", "unreadable", "crash", "large 60"),
+)
 
 
 def undisturbed(copies: Copies, children: Children) -> None:
@@ -94,8 +97,18 @@ def nothing_to_embed(copies: Copies, children: Children) -> None:
     assert run.pipeline.encoder is None, "no model is loaded for nothing"
 
 
+def more_images_than_fit(copies: Copies, children: Children) -> None:
+    """However slow the store is: images that were read and not stored yet are bounded by the depths of the stages."""
+    run = Run(copies, children, images(*["good"] * 36))
+    run.run()
+    assert run.tally.embedded == 36
+    fetched, decoded, encoded, written = 2 * 2, 2 * 2 + 2, (2 + 1) * 2, 2 * 2 * 2
+    assert run.source.most_open <= fetched + decoded + encoded + written + 2
+
+
 CASES: list[Case] = [
     undisturbed,
+    more_images_than_fit,
     stopped_by_a_signal,
     the_source_goes_away,
     the_store_goes_away,
@@ -108,3 +121,32 @@ CASES: list[Case] = [
 @pytest.mark.parametrize("case", CASES)
 def test_in_every_order(case: Case, schedules: int, world: tuple[Copies, Children]) -> None:
     assert explore(partial(case, *world), range(schedules)) == schedules
+
+
+LEDGER, STAGES = "embedder.pipeline.ledger", "embedder.pipeline.stages"
+
+LANES = "embedder.encoders.lanes"
+FINALLY = "        finally:\n            "
+COUNTS = "            self.failed += 1\n"
+
+
+def test_a_failure_after_the_end_of_a_stopped_run_was_counted_and_no_line_named_it() -> None:
+    """A bug that the schedules found: with the mistake put back, they find it again."""
+    world = copied(LEDGER, f"            if self.closed:\n                return\n{COUNTS}", COUNTS)
+    with pytest.raises(ScheduleError, match="after the end"):
+        explore(partial(stopped_by_a_signal, *world), range(500))
+
+
+@pytest.mark.parametrize(
+    ("module", "before", "after", "found"),
+    [
+        pytest.param(
+            STAGES, "            with listing:\n", "            if True:\n", "already executing", id="no lock"
+        ),
+        pytest.param(STAGES, "                ended.set()\n", "", "still run", id="no end"),
+        pytest.param(LANES, f"{FINALLY}self.idle.put(lane)", f"{FINALLY}pass", "nothing happens", id="a lane is kept"),
+    ],
+)
+def test_a_mistake_is_found(module: str, before: str, after: str, found: str) -> None:
+    with pytest.raises(ScheduleError, match=found):
+        explore(partial(undisturbed, *copied(module, before, after)), range(500))

@@ -1,4 +1,4 @@
-"""The parent of the decoding processes, in every order: children that die, hang, are replaced, and a close at any moment."""
+"""The decoding processes' parent in every order: children die, hang and are replaced, and a close comes at any time."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ IMAGES = {
 }
 """Images, and what becomes of each."""
 
+ENDED = "the run has ended meanwhile"
+"""What a thread hears that decodes after the close."""
+
 
 class Decoding:
     """A decoder that several threads use, in one schedule."""
@@ -60,8 +63,7 @@ class Decoding:
         except ConfigurationError:
             return "not started"
         except RuntimeError as error:
-            assert "the run has ended" in str(error)
-            return "ended"
+            return str(error)
         assert found.pixels.tobytes() == pixels_of(image)
         return "picture"
 
@@ -99,7 +101,7 @@ def closed_meanwhile(copies: Copies, children: Children) -> None:
     begun[0][1].result()
     decoding.decoder.close()
     for image, future in begun:
-        expected = {IMAGES.get(image, "TooSlow"), "ended"}
+        expected = {IMAGES.get(image, "TooSlow"), ENDED}
         assert future.result() in expected, image
     decoding.check()
 
@@ -111,7 +113,7 @@ def closed_twice(copies: Copies, children: Children) -> None:
     closing.start()
     decoding.decoder.close()
     closing.join()
-    assert {future.result() for _, future in begun} <= {"picture", "ended", "TooSlow"}
+    assert {future.result() for _, future in begun} <= {"picture", ENDED, "TooSlow"}
     decoding.check()
 
 
@@ -160,9 +162,6 @@ class TestBugs:
             explore(partial(large_images, *copied((ends, "                #"))), range(500))
 
 
-ENDED = '            raise RuntimeError("the run has ended meanwhile")\n'
-
-
 @pytest.mark.parametrize(
     ("case", "before", "after", "found"),
     [
@@ -178,7 +177,7 @@ ENDED = '            raise RuntimeError("the run has ended meanwhile")\n'
         ),
         pytest.param(
             closed_meanwhile,
-            f"            if self.closed:\n    {ENDED}            try:",
+            f'            if self.closed:\n                raise RuntimeError("{ENDED}")\n            try:',
             "            try:",
             "a process was left",
             id="started too late",
