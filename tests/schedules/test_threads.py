@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.schedules.copies import Copies
-from tests.schedules.scheduler import ScheduleError, explore, explore_all, pause
+from tests.schedules.scheduler import ScheduleError, explore, explore_all, pause, wait_for_others
 
 THREADS = "embedder.system.threads"
 ORDERED = "submitter.parallel"
@@ -100,6 +100,22 @@ def the_caller_stops(copies: Copies) -> None:
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert len(counted.taken) <= 1 + Counted.DEPTH
+
+
+def what_has_not_begun_is_dropped(copies: Copies) -> None:
+    """Once the caller has stopped, each of the two threads begins at most one more item, which it had in its hands."""
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        return twice(item)
+
+    results = copies[THREADS].parallel_map(work, range(9), workers=2, depth=lambda: 8, name="map")
+    next(results)
+    results.close()
+    before = len(begun)
+    wait_for_others()
+    assert len(begun) <= before + 2
 
 
 def the_caller_forgets(copies: Copies) -> None:
@@ -230,6 +246,7 @@ CASES: list[Case] = [
     the_function_fails,
     the_items_fail,
     the_caller_stops,
+    what_has_not_begun_is_dropped,
     the_caller_forgets,
     the_run_is_stopped,
     stopped_while_an_item_hangs,
@@ -301,6 +318,13 @@ CALLS_BACK = "future.add_done_callback(lambda done, price=price: finished.put((p
         ),
         pytest.param(
             every_item_once, CALLS_BACK, f"future.done() or {CALLS_BACK}", "nothing happens", id="a result too soon"
+        ),
+        pytest.param(
+            what_has_not_begun_is_dropped,
+            "cancel_futures=True",
+            "cancel_futures=False",
+            "AssertionError",
+            id="not dropped",
         ),
         pytest.param(every_item_once, "taken < depth()", "taken <= depth()", "AssertionError", id="one item too many"),
         pytest.param(
