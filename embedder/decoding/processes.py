@@ -138,7 +138,6 @@ class IsolatedDecoder:
         with self.changing:
             self.closed = True
             children = list(self.children)  # threads whose child dies remove it meanwhile
-            self.children.clear()
         for child in children:
             child.process.kill()
         for child in children:
@@ -167,7 +166,7 @@ class IsolatedDecoder:
     def _end(self, child: _Child) -> None:
         """Let go of the calling thread's child, with its descriptors."""
         self.local.child = None
-        with self.changing, contextlib.suppress(ValueError):  # the pool may have been closed meanwhile
+        with self.changing:
             self.children.remove(child)
         child.end()
 
@@ -197,8 +196,7 @@ class _Child:
         self.selector.register(self.out, selectors.EVENT_READ)
 
     def end(self) -> None:
-        """Kill the process, and close its pipes as soon as no thread waits at them."""
-        self.process.kill()
+        """Wait for the process, which was killed or died, and close its pipes as soon as no thread waits at them."""
         self.process.wait()
         with self.using:
             self.selector.close()

@@ -34,15 +34,15 @@ class Copies:
 
     Args:
         names: the modules to copy, each after those that it imports.
-        changes: what to replace in a module's source, by the module's name: a piece of text and its replacement. With
-            these a test shows that a mistake is found.
+        changes: what to replace in a module's source, by the module's name: pieces of text, and what takes the place of
+            each. With these a test shows that a mistake is found.
         modules: modules that all copies see in place of the real ones.
     """
 
     def __init__(
         self,
         *names: str,
-        changes: Mapping[str, tuple[str, str]] | None = None,
+        changes: Mapping[str, Mapping[str, str]] | None = None,
         modules: Mapping[str, ModuleType] | None = None,
     ) -> None:
         no_forks = module("os", **{key: value for key, value in vars(os).items() if key != "register_at_fork"})
@@ -54,7 +54,7 @@ class Copies:
         self.modules[FUTURES] = module(FUTURES, **{**vars(base), **vars(thread), "_base": base, "thread": thread})
         self.modules |= {"os": os, **(modules or {})}
         for name in names:
-            self._load(name, _switching(name, *(changes or {}).get(name, ("", ""))))
+            self._load(name, _switching(name, *(changes or {}).get(name, {}).items()))
 
     def __getitem__(self, name: str) -> Any:
         return self.modules[name]
@@ -120,11 +120,13 @@ def _plain(name: str) -> CodeType:
 
 
 @cache
-def _switching(name: str, before: str, after: str) -> CodeType:
-    """Compile a module with switch points, after a change to its source."""
+def _switching(name: str, *changes: tuple[str, str]) -> CodeType:
+    """Compile a module with switch points, after changes to its source."""
     source, path = _source(name)
-    assert not before or source.count(before) == 1, f"{name} has this {source.count(before)} times: {before}"
-    tree = ast.parse(source.replace(before, after) if before else source)
+    for before, after in changes:
+        assert source.count(before) == 1, f"{name} has this {source.count(before)} times: {before}"
+        source = source.replace(before, after)
+    tree = ast.parse(source)
     return compile(ast.fix_missing_locations(_SwitchPoints(tree).visit(tree)), path, "exec")
 
 

@@ -91,4 +91,4 @@ def test_in_every_order(case: Case, schedules: int) -> None:
 )
 def test_a_mistake_is_found(before: str, after: str) -> None:
     with pytest.raises(ScheduleError):
-        explore(partial(all_keys_in_their_order, Copies(LISTING, changes={LISTING: (before, after)})), range(300))
+        explore(partial(all_keys_in_their_order, Copies(LISTING, changes={LISTING: {before: after}})), range(300))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import pytest
@@ -20,9 +20,9 @@ Case = Callable[[Copies, Children], object]
 SCHEDULES = [pytest.param(8, id="short"), pytest.param(2000, id="long", marks=pytest.mark.slow)]
 
 
-def copied(module: str = "", before: str = "", after: str = "") -> tuple[Copies, Children]:
+def copied(changes: Mapping[str, Mapping[str, str]] | None = None) -> tuple[Copies, Children]:
     children = Children()
-    return Copies(*MODULES, changes={module: (before, after)}, modules=children.modules()), children
+    return Copies(*MODULES, changes=changes, modules=children.modules()), children
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ COUNTS = "            self.failed += 1\n"
 
 def test_a_failure_after_the_end_of_a_stopped_run_was_counted_and_no_line_named_it() -> None:
     """A bug that the schedules found: with the mistake put back, they find it again."""
-    world = copied(LEDGER, f"            if self.closed:\n                return\n{COUNTS}", COUNTS)
+    world = copied({LEDGER: {f"            if self.closed:\n                return\n{COUNTS}": COUNTS}})
     with pytest.raises(ScheduleError, match="after the end"):
         explore(partial(stopped_by_a_signal, *world), range(500))
 
@@ -149,4 +149,4 @@ def test_a_failure_after_the_end_of_a_stopped_run_was_counted_and_no_line_named_
 )
 def test_a_mistake_is_found(module: str, before: str, after: str, found: str) -> None:
     with pytest.raises(ScheduleError, match=found):
-        explore(partial(undisturbed, *copied(module, before, after)), range(500))
+        explore(partial(undisturbed, *copied({module: {before: after}})), range(500))

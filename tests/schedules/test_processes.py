@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -82,6 +82,7 @@ def every_outcome(copies: Copies, children: Children) -> None:
     decoding = Decoding(copies, children)
     outcomes = {image: future.result() for image, future in decoding.begin(*IMAGES)}
     assert outcomes == IMAGES
+    assert len(decoding.decoder.children) <= 2, "children that have died are forgotten"
     decoding.decoder.close()
     decoding.check()
 
@@ -129,10 +130,9 @@ def no_process_can_be_started(copies: Copies, children: Children) -> None:
 CASES: list[Case] = [every_outcome, large_images, closed_meanwhile, closed_twice, no_process_can_be_started]
 
 
-def copied(change: tuple[str, str] | None = None) -> tuple[Copies, Children]:
+def copied(changes: Mapping[str, str] | None = None) -> tuple[Copies, Children]:
     children = Children()
-    changes = {PROCESSES: change} if change else {}
-    return Copies(THREADS, PROCESSES, changes=changes, modules=children.modules()), children
+    return Copies(THREADS, PROCESSES, changes={PROCESSES: changes or {}}, modules=children.modules()), children
 
 
 @pytest.fixture(scope="module")
@@ -150,24 +150,30 @@ class TestBugs:
     """What the schedules found: with the mistake put back, they find it again."""
 
     def test_closing_met_a_list_of_children_that_had_become_empty(self) -> None:
-        before = "            self.children.clear()\n"
-        kills = "        for child in children:\n            child.process.kill()\n"
-        pops = "        while self.children:\n            self.children.pop().end()\n"
+        each = "for child in children:\n            "
+        mistake = {
+            "            children = list(self.children)  # threads whose child dies remove it meanwhile\n": "",
+            f"{each}child.process.kill()": each.replace(" children", " self.children") + "child.process.kill()",
+            f"{each}child.end()": "while self.children:\n            self.children.pop().end()",
+            "self.children.remove(child)": "child in self.children and self.children.remove(child)",
+        }
         with pytest.raises(ScheduleError, match="IndexError: pop from empty list"):
-            explore(partial(closed_meanwhile, *copied((before + kills, kills + pops))), range(500))
+            explore(partial(closed_meanwhile, *copied(mistake)), range(500))
 
     def test_memory_was_given_back_before_the_process_that_had_it_was_ended(self) -> None:
-        ends = "                self.process.kill()\n                self.process.wait()  #"
+        kill = "                self.process.kill()\n                self.process.wait()  #"
+        mistake = {
+            kill: "                #",
+            "        child.end()\n\n\nclass": "        child.process.kill()\n        child.end()\n\n\nclass",
+        }
         with pytest.raises(ScheduleError, match="more memory together than the budget"):
-            explore(partial(large_images, *copied((ends, "                #"))), range(500))
+            explore(partial(large_images, *copied(mistake)), range(500))
 
 
 @pytest.mark.parametrize(
     ("case", "before", "after", "found"),
     [
-        pytest.param(
-            every_outcome, "            self.children.append(child)\n", "", "a process was left", id="not noted"
-        ),
+        pytest.param(every_outcome, "            self.children.append(child)\n", "", "not in list", id="not noted"),
         pytest.param(
             closed_twice,
             "        with self.using:\n            self.s",
@@ -186,4 +192,4 @@ class TestBugs:
 )
 def test_a_mistake_is_found(case: Case, before: str, after: str, found: str) -> None:
     with pytest.raises(ScheduleError, match=found):
-        explore(partial(case, *copied((before, after))), range(500))
+        explore(partial(case, *copied({before: after})), range(500))

@@ -333,6 +333,6 @@ CALLS_BACK = "future.add_done_callback(lambda done, price=price: finished.put((p
     ],
 )
 def test_a_mistake_is_found(case: Case, before: str, after: str, found: str) -> None:
-    broken = Copies(THREADS, changes={THREADS: (before, after)})
+    broken = Copies(THREADS, changes={THREADS: {before: after}})
     with pytest.raises(ScheduleError, match=found):
         explore(partial(case, broken), range(500))
