@@ -17,7 +17,7 @@ from tests.schedules.scheduler import ScheduleError, explore, wait_for_some_step
 
 Case = Callable[[Copies, Children], object]
 
-SCHEDULES = [pytest.param(8, id="short"), pytest.param(2000, id="long", marks=pytest.mark.slow)]
+SCHEDULES = [pytest.param(8, id="short"), pytest.param(1000, id="long", marks=pytest.mark.slow)]
 
 
 def copied(changes: Mapping[str, Mapping[str, str]] | None = None) -> tuple[Copies, Children]:
