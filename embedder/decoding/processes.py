@@ -89,7 +89,7 @@ class IsolatedDecoder:
         self.children: list[_Child] = []
         self.closed = False
         self.changing = threading.Lock()
-        """Held while a child is started, so that none is started behind the back of `close`."""
+        """Held while `children` changes and while a child is started, so that `close` ends every child."""
 
     def decode(self, data: bytes) -> Decoded:
         """Return the picture in an image file.
@@ -137,10 +137,11 @@ class IsolatedDecoder:
         """End the children at once. No thread needs their results any more."""
         with self.changing:
             self.closed = True
-        for child in self.children:
+            children = list(self.children)  # threads whose child dies remove it meanwhile
+        for child in children:
             child.process.kill()
-        while self.children:
-            self.children.pop().end()
+        for child in children:
+            child.end()
 
     def _child(self) -> _Child:
         """Return the calling thread's child, a new one where there is none or it has died."""
@@ -165,7 +166,7 @@ class IsolatedDecoder:
     def _end(self, child: _Child) -> None:
         """Let go of the calling thread's child, with its descriptors."""
         self.local.child = None
-        with contextlib.suppress(ValueError):  # the pool may have been closed meanwhile
+        with self.changing:
             self.children.remove(child)
         child.end()
 
@@ -195,8 +196,7 @@ class _Child:
         self.selector.register(self.out, selectors.EVENT_READ)
 
     def end(self) -> None:
-        """Kill the process, and close its pipes as soon as no thread waits at them."""
-        self.process.kill()
+        """Wait for the process, which was killed or died, and close its pipes as soon as no thread waits at them."""
         self.process.wait()
         with self.using:
             self.selector.close()
@@ -231,6 +231,8 @@ class _Child:
         view, got, until = memoryview(buffer), 0, time.monotonic() + DECODE_SECONDS
         while got < size:
             if not self.selector.select(max(0.0, until - time.monotonic())):
+                self.process.kill()
+                self.process.wait()  # the memory that it reserved must be free before another thread may reserve it
                 raise TimeoutError
             count = os.readv(self.out.fileno(), [view[got:]])
             if not count:

@@ -74,6 +74,12 @@ class Ledger:
         self.seconds: defaultdict[Stage, float] = defaultdict(float)
         self.sinks = sinks
         self.notice_sinks = notice_sinks
+        self.closed = False
+
+    def close(self) -> None:
+        """Count nothing more. A thread that a stop has left behind may yet fail or skip an image: the next run's."""
+        with self.lock:
+            self.closed = True
 
     @property
     def images(self) -> int:
@@ -96,6 +102,8 @@ class Ledger:
             moved: whether the image was in another place when it was embedded.
         """
         with self.lock:
+            if self.closed:
+                return
             self.skipped += 1
             self.moved += moved
 
@@ -107,6 +115,8 @@ class Ledger:
         """
         for notice in notices:
             with self.lock:
+                if self.closed:
+                    return
                 self.notices[notice] += 1
                 _write(self.notice_sinks, {"image_id": image.image_id, "notice": notice, "etag": image.etag})
 
@@ -117,6 +127,8 @@ class Ledger:
             TransientError: the failure cannot be written, for example because the disk is full.
         """
         with self.lock:
+            if self.closed:
+                return
             self.failed += 1
             self.transient += failure.transient
             self.causes[failure.stage, failure.error] += 1

@@ -105,6 +105,7 @@ class Pipeline:
             self.stop.abandon()
             raise
         finally:
+            self.ledger.close()
             try:
                 self.decoder.close()
             finally:

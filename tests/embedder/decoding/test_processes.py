@@ -25,7 +25,7 @@ from embedder.system.threads import Budget
 from tests.embedder import corpus
 
 SABOTAGED = """
-import json, os, signal, sys, time
+import json, os, signal, sys, time, warnings
 sys.path[:] = json.loads(sys.argv[1])
 from embedder.decoding import processes
 from embedder.decoding.decoder import Decoder
@@ -33,6 +33,9 @@ decode = Decoder.decode
 def sabotaged(self, data):
     if data == b"crash": os.kill(os.getpid(), signal.SIGSEGV)
     if data == b"hang": time.sleep(60)
+    if data == b"noise":
+        os.write(1, b"noise"), os.write(2, b"noise"), warnings.warn("noise")
+        data = PHOTO
     if data.startswith(b"kill") and (data == b"kill" or not os.path.exists(data[5:])):
         data == b"kill" or open(data[5:], "w").close()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -127,6 +130,7 @@ def test_what_a_decoder_prints_is_seen_by_nobody(decoder: IsolatedDecoder, capfd
     broken[8:40] = bytes(32)  # libtiff complains on stderr
     with pytest.raises(ImageError):
         decoder.decode(bytes(broken))
+    assert (decoder.decode(b"noise").pixels == expected(photo(30))).all()
     assert capfd.readouterr() == ("", "")
 
 

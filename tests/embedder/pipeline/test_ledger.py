@@ -40,6 +40,21 @@ def test_threads_lose_no_count() -> None:
     assert (ledger.embedded, ledger.failed, ledger.causes["decode", "Corrupt"]) == (800, 400, 400)
 
 
+def test_a_thread_that_a_stop_left_behind_counts_nothing_any_more() -> None:
+    """The report is made and its files are closed: a failure counted now would be one that no line names."""
+    sink, notices = io.StringIO(), io.StringIO()
+    ledger = Ledger(sink, notice_sinks=[notices])
+    ledger.fail(failure("a"))
+    ledger.close()
+    sink.close()
+    notices.close()
+    ledger.fail(failure("b", transient=True))
+    ledger.skip(moved=True)
+    ledger.notice(Reference(image_id="c", uri="file:///c"), ["Damaged"])
+    assert (ledger.images, ledger.failed, ledger.transient, ledger.moved) == (1, 1, 0, 0)
+    assert not ledger.notices
+
+
 def test_every_sink_gets_one_line_a_failure() -> None:
     sinks = [io.StringIO(), io.StringIO()]
     ledger = Ledger(*sinks)

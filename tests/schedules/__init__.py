@@ -1,0 +1,1 @@
+"""Threads in every order: a deterministic scheduler, and what runs under it."""
