@@ -16,6 +16,7 @@ PAGE = Path("gallery.html")
 
 EXAMPLES = """examples:
   embedder gallery vectors.db
+  embedder gallery vectors.db --labels words.txt
   embedder gallery dynamodb://table --prefix cats/ --images s3://bucket/ --failures failed.jsonl --html cats.html
 """
 
@@ -35,6 +36,12 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--threshold", type=float, default=0.98, metavar="T", help="near-duplicates' least cosine at first (0.98)"
     )
+    command.add_argument(
+        "--labels", type=Path, metavar="F", help="name regions by words, one a line, if the model reads them"
+    )
+    command.add_argument(
+        "--weights", default="default", metavar="W", help="the store's weights, for --labels: default, random or a PATH"
+    )
     add_selection(command)
     command.set_defaults(function=run)
 
@@ -43,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the page and return the exit code."""
     from embedder.results.gallery import gallery
 
+    labels = _labels(arguments.labels)
     with steps_on_terminal():
         made = gallery(
             arguments.store,
@@ -52,9 +60,22 @@ def run(arguments: argparse.Namespace) -> int:
             threshold=arguments.threshold,
             prefix=arguments.prefix,
             fingerprint=arguments.fingerprint,
+            labels=labels,
+            weights=arguments.weights,
         )
     note = f", {made.without_picture:,} without a picture" if made.without_picture else ""
     size = arguments.html.stat().st_size / 1e6
     print(f"{counted(made.images, 'image')}{note}, {size:.1f} MB, in {arguments.html}", file=sys.stderr)
     tell_where(arguments.html)
     return exit_codes.DONE
+
+
+def _labels(path: Path | None) -> list[str] | None:
+    if path is None:
+        return None
+    from embedder.pages.labels import read_labels
+
+    labels, repeated = read_labels(path)
+    if repeated:
+        print(f"{path}: {counted(repeated, 'line')} with a label that is there already", file=sys.stderr)
+    return labels

@@ -8,6 +8,9 @@ from typing import Any
 
 from embedder import exit_codes
 from embedder.commands import add_store
+from embedder.terminal.tables import Column, print_table
+
+TABLE = (Column("what"), Column("value", fits=True))
 
 
 def add(commands: Any) -> None:
@@ -23,9 +26,12 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Count the vectors, print a summary, and return the exit code."""
+    """Count the vectors, print them as a table, and return the exit code."""
     from embedder.vectors.summary import info
 
     contents = info(arguments.store)
-    print(json.dumps(contents.as_json()) if arguments.json else contents.summary())
+    if arguments.json:
+        print(json.dumps(contents.as_json()))
+    else:
+        print_table(TABLE, contents.rows())
     return exit_codes.DONE

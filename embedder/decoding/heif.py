@@ -16,6 +16,8 @@ from embedder.errors import ImageError
 FORMAT = "HEIF"
 """Pillow's name of it."""
 
+SUFFIXES = ("heic", "heif")
+
 CONTAINER = re.compile(rb".{4}ftyp(?!avi[fs])", re.DOTALL)
 """A file of boxes that is not, by its first brand, an AVIF. One of the common brands may still be one."""
 

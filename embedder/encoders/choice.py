@@ -225,12 +225,14 @@ def _superfluous(candidate: Candidate, rates: Mapping[str, float]) -> bool:
 def _usable(
     found: Sequence[Candidate], prepared: Prepared, batch_size: int | None, *, full: bool
 ) -> Iterator[tuple[Candidate, Encoder]]:
-    """Open each candidate in turn; warn of those that cannot be used."""
+    """Open each candidate in turn; warn of those that cannot be used, once if they need an export that fails."""
     for candidate in found:
+        told = prepared.export_error
         try:
             yield candidate, open_candidate(candidate, prepared, batch_size, full=full)
         except UnusableError as error:
-            logger.warning("%s is passed over: %s", candidate, error)
+            if told is None or error.__cause__ is not told:
+                logger.warning("%s is passed over: %s", candidate, error)
 
 
 def _rate(encoder: Encoder, prepared: Prepared, best: float) -> float:

@@ -45,6 +45,8 @@ class Prepared:
         self.network = network
         self.kept = kept
         self.temporary = temporary
+        self.export_error: Exception | None = None
+        """Why the network cannot be exported, once that was tried: it takes seconds, and every engine asks for it."""
 
     @classmethod
     @contextmanager
@@ -97,8 +99,18 @@ class Prepared:
             self.keeps, self.folder = False, self.temporary()
 
     def onnx(self) -> Path:
-        """The network with normalisation: (B, 3, crop, crop) float32 of 0..255 to (B, dimension)."""
-        return self.file("model.onnx", self._export)
+        """Return the network with normalisation: (B, 3, crop, crop) float32 of 0..255 to (B, dimension).
+
+        Raises:
+            Exception: whatever the exporter raises, and the same at each further call.
+        """
+        if self.export_error is not None:
+            raise self.export_error
+        try:
+            return self.file("model.onnx", self._export)
+        except Exception as error:
+            self.export_error = error
+            raise
 
     def golden(self) -> tuple[Pixels, Vectors]:
         """Return the golden pictures, (B, crop, crop, 3), and the reference's vectors of them, (B, dimension)."""

@@ -15,12 +15,15 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
+import numpy as np
+
 from embedder.errors import ConfigurationError
 from embedder.models import Model
 from embedder.models.hub import HubFile
 from embedder.models.loading import fit, published_digest, seeded
 from embedder.records import Preprocessing, Vectors
 from embedder.system.files import find_folder
+from embedder.system.threads import grouped
 
 find_folder("torch")  # torch needs a temporary folder while it is imported, and would end with a traceback
 
@@ -45,6 +48,9 @@ FITS: Mapping[str, Literal["short", "both", "pad"]] = {"shortest": "short", "squ
 
 IMAGE = "visual."
 """What the names of the image tower's parameters begin with."""
+
+TEXTS = 64
+"""Texts that are encoded at once."""
 
 
 class ImageTower(nn.Module):
@@ -128,7 +134,8 @@ def encode_texts(model: Model, state: Mapping[str, torch.Tensor] | None, texts: 
         _load(both, state, images=False)
     with _quiet(), torch.inference_mode():
         try:
-            tokens = open_clip.get_tokenizer(_parts(_own_name(model))[0])(list(texts))
+            tokenizer = open_clip.get_tokenizer(_parts(_own_name(model))[0])
+            tokens = [tokenizer(list(part)) for part in grouped(texts, TEXTS)]
         # Whatever the packages raise that other tokenizers come from, or their downloads.
         except Exception as error:
             raise ConfigurationError(
@@ -136,7 +143,7 @@ def encode_texts(model: Model, state: Mapping[str, torch.Tensor] | None, texts: 
                 "model with CLIP's own vocabulary, such as open_clip/ViT-B-32/laion2b_s34b_b79k, or pip install "
                 "transformers sentencepiece and let this machine reach huggingface.co"
             ) from error
-        vectors: Vectors = both.encode_text(tokens, normalize=True).float().numpy()
+        vectors: Vectors = np.concatenate([both.encode_text(each, normalize=True).float().numpy() for each in tokens])
     return vectors
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from embedder.errors import ConfigurationError
 from embedder.pages import layout, webp
 from embedder.pages.gallery import MOST_IMAGES, Collection, PageGroup, preview_side, square_side, write_gallery
+from embedder.pages.labels import labelled
 from embedder.pages.mosaic import Mosaic
 from embedder.pages.refinement import refine
 from embedder.pages.regions import regions
@@ -42,6 +43,8 @@ def make_gallery(
     threshold: float,
     prefix: str = "",
     fingerprint: str | None = None,
+    labels: Sequence[str] = (),
+    weights: str = "default",
 ) -> tuple[int, int]:
     """Write the page of a store's images, at most `MOST_IMAGES`.
 
@@ -49,12 +52,15 @@ def make_gallery(
         images: where the pictures are; None for where they were embedded from.
         failures: the file that a run wrote with `--failures`.
         threshold: the least cosine of near-duplicates.
+        labels: two or more words from which each region gets one; empty for none.
+        weights: those that made the vectors, which the labels need.
 
     Returns:
         The number of images on the page, and how many of them lack their picture.
 
     Raises:
-        ConfigurationError: no image matches, too many do, or a file cannot be read or written.
+        ConfigurationError: no image matches, too many do, a file cannot be read or written, or the store's model reads
+            no words.
         TransientError: the store or S3 does not answer, or the disk is full.
     """
     failed = None if failures is None else read_failures(failures)
@@ -67,14 +73,29 @@ def make_gallery(
         )
     known = store.lookup(ids)
     references = locate([known[each] for each in ids if each in known], images)
+    texts = _texts(labels, store.name, known, weights)
     with step("laying out the map"):
         collection = _describe(store.name, ids, vectors, known, references, threshold, failed)
+        if texts is not None:
+            named = labelled(collection.regions, search.unit(vectors), labels, texts)
+            collection = replace(collection, regions=named)
     mosaic = Mosaic(collection.columns, collection.rows, square_side(len(ids)))
     pictures, previews = _pictures(collection, references, known, mosaic)
     groups = _groups(ids, vectors, pictures, threshold)
     with step(f"writing {path.name}"):
         write_gallery(path, collection, mosaic, pictures, previews, groups)
     return len(ids), sum(bool(each.reason) for each in pictures)
+
+
+def _texts(labels: Sequence[str], store: str, known: Mapping[str, VectorInfo], weights: str) -> Vectors | None:
+    """Return the labels' vectors, (labels, dimension), made as those of the images were; None without labels."""
+    if not labels:
+        return None
+    from embedder.vectors.query import embed_labels  # imports what loads models, which most pages do without
+
+    made_by = next((each.fingerprint for each in known.values()), "")
+    with step("embedding the labels"):
+        return embed_labels(labels, made_by, store=store, weights=weights)
 
 
 def _pictures(

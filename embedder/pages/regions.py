@@ -21,6 +21,19 @@ SHARED = 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """The label of a list that is nearest to a region's mean direction, and the one after it.
+
+    Their cosines order the labels of one list. They are no measure of how sure the first one is.
+    """
+
+    text: str
+    score: float
+    next_text: str
+    next_score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
     """A connected part of the map; images are numbers."""
 
@@ -31,6 +44,8 @@ class Region:
     """A cell well inside, as far from the border as any."""
     label: str
     """The deepest folder that most of the images share; empty where there is none that says anything."""
+    word: Word | None = None
+    """What the images show, in a word of a list; None without such a list."""
 
 
 def regions(points: Vectors, cells: np.ndarray, columns: int, ids: Sequence[str]) -> list[Region]:

@@ -23,6 +23,7 @@ from embedder.pipeline.report import Report
 from embedder.pipeline.skipping import Skipping
 from embedder.pipeline.stages import Pipeline
 from embedder.pipeline.stopping import Stop
+from embedder.pipeline.summary import heic_remedy
 from embedder.records import TIMED_STAGES
 from embedder.sources import DENIED, S3_SCHEME, CompleteSource, Selection, Source
 from embedder.sources.several import open_sources
@@ -243,6 +244,7 @@ class Session:
             f"there is no image in {source.name}"
             + (f" (ignored: {ignored}; see --suffixes and --hidden)" if ignored else "")
             + "; name a folder, a prefix or a shard that has images"
+            + (f"; {remedy}" if (remedy := heic_remedy(source.ignored)) else "")
         )
 
     def report(self) -> Report:

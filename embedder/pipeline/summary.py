@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from embedder.decoding import heif
+from embedder.options import DEFAULT_SUFFIXES
 from embedder.pipeline.report import Report
 from embedder.system.doors import scheme_of
 from embedder.terminal.bars import duration
@@ -33,6 +35,16 @@ def all_failed(report: Report) -> str:
     return f"{only} could {'not ' if report.images == 1 else ''}be embedded."
 
 
+def heic_remedy(ignored: Mapping[str, int]) -> str:
+    """Return how to embed the pictures of phones that were ignored; nothing if there were none."""
+    found = [each for each in heif.SUFFIXES if ignored.get(f".{each}")]
+    if not found:
+        return ""
+    needed = "" if heif.is_installed() else "pip install 'embedder[heif]', then "
+    kinds = " and ".join(f".{each}" for each in found)
+    return f"to embed {kinds} too: {needed}run with --suffixes {','.join([*DEFAULT_SUFFIXES, *found])}"
+
+
 def _sentences(report: Report) -> Iterator[str]:
     yield from _outcome(report)
     yield from _failures(report)
@@ -41,6 +53,8 @@ def _sentences(report: Report) -> Iterator[str]:
     if report.ignored:
         ignored = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.ignored.items()))
         yield f"ignored: {ignored} (see --suffixes and --hidden)"
+        if remedy := heic_remedy(report.ignored):
+            yield remedy
     if report.moved:
         yield f"moved: {report.moved:,} of the unchanged, whose Source is up to date now"
     if report.notices:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from html import escape
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from embedder.pages import check_page
 from embedder.pages.collection import make_gallery
+from embedder.pages.labels import check_labels
 from embedder.stores import open_store
 from embedder.vectors.duplicates import check_threshold
 
@@ -39,6 +41,8 @@ def gallery(
     threshold: float = 0.98,
     prefix: str = "",
     fingerprint: str | None = None,
+    labels: Sequence[str] | None = None,
+    weights: str | Path = "default",
 ) -> Gallery:
     """Write one page of a whole collection, as `embedder gallery` does.
 
@@ -50,14 +54,19 @@ def gallery(
         threshold: the least cosine of near-duplicates at first.
         prefix: only ids that start with this.
         fingerprint: only vectors made by this model and weights; needed if a store holds several.
+        labels: words or phrases, of which each region of the map shows the one nearest to what its images show; the
+            store's model has to read words. None for the folder that a region's images share.
+        weights: those that made the store's vectors, for the labels.
 
     Raises:
-        ConfigurationError: there is no such store, no image matches, too many do, or a file cannot be read or written.
+        ConfigurationError: there is no such store, no image matches, too many do, a file cannot be read or written,
+            there are fewer than two labels, or the store's model reads no words.
         TransientError: the store or S3 does not answer, or the disk is full.
     """
     page = Path(path)
     check_threshold(threshold)
     check_page(page)
+    words = [] if labels is None else check_labels(labels)
     with closing(open_store(str(store), must_exist=True)) as opened:
         shown, without = make_gallery(
             page,
@@ -67,5 +76,7 @@ def gallery(
             threshold=threshold,
             prefix=prefix,
             fingerprint=fingerprint,
+            labels=words,
+            weights=str(weights),
         )
     return Gallery(path=page, images=shown, without_picture=without)

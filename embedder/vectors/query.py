@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from embedder.errors import ConfigurationError, ImageError, TransientError
@@ -12,6 +13,9 @@ from embedder.pipeline.embedder import Embedder
 from embedder.pipeline.handed import OneImage
 from embedder.records import Fingerprint, Vectors
 from embedder.stores import Store
+
+STORED_QUERY = "give the id of a stored image as the query"
+"""What always works: it needs no model."""
 
 
 def stored_fingerprint(store: Store, wanted: str | None) -> str:
@@ -46,7 +50,7 @@ def embed_query(image: OneImage, identity: str, *, store: str, weights: str, dev
         ConfigurationError: other weights are needed, there is no such image, or it cannot be embedded.
         TransientError: the image cannot be read at the moment.
     """
-    stored = _checkpoint(identity, store, weights)[0]
+    stored = _checkpoint(identity, store, weights, STORED_QUERY)[0]
     try:
         with Embedder(
             model=stored.model, weights=weights, normalize=stored.normalized, device=device, engine=engine
@@ -75,16 +79,38 @@ def embed_text(text: str, identity: str, *, store: str, weights: str) -> Vectors
     """
     if not text.strip():
         raise ConfigurationError("--text is empty; say what the pictures should show")
-    checkpoint = _checkpoint(identity, store, weights)[1]
     try:
-        found: Vectors = checkpoint.encode_texts([text])[0]
+        found: Vectors = _embed_texts([text], identity, store, weights, STORED_QUERY)[0]
     except NoWordsError as error:
         raise ConfigurationError(f"the vectors in {store} cannot be searched by words: {error}") from None
     return found
 
 
-def _checkpoint(identity: str, store: str, weights: str) -> tuple[Fingerprint, Checkpoint]:
+def embed_labels(labels: Sequence[str], identity: str, *, store: str, weights: str) -> Vectors:
+    """Embed labels as `embed_text` embeds a query.
+
+    Returns:
+        (labels, dimension), each of length 1.
+
+    Raises:
+        ConfigurationError: the model has no text tower, or other weights are needed.
+        TransientError: the disk is full.
+    """
+    try:
+        return _embed_texts(labels, identity, store, weights, "make the page without labels")
+    except NoWordsError as error:
+        raise ConfigurationError(f"the images in {store} cannot be labelled with words: {error}") from None
+
+
+def _embed_texts(texts: Sequence[str], identity: str, store: str, weights: str, remedy: str) -> Vectors:
+    return _checkpoint(identity, store, weights, remedy)[1].encode_texts(texts)
+
+
+def _checkpoint(identity: str, store: str, weights: str, remedy: str) -> tuple[Fingerprint, Checkpoint]:
     """Return the parts of a fingerprint, and the model and weights that make vectors of that fingerprint.
+
+    Args:
+        remedy: what to do where there is no such model or version here.
 
     Raises:
         ConfigurationError: there is no such model here, or these weights make other vectors.
@@ -95,24 +121,24 @@ def _checkpoint(identity: str, store: str, weights: str) -> tuple[Fingerprint, C
     except (ValueError, ConfigurationError) as error:
         raise ConfigurationError(
             f"the vectors in {store} were made by {identity or 'an unknown model'}, which this installation cannot use "
-            f"({error}); give the id of a stored image as the query"
+            f"({error}); {remedy}"
         ) from None
     checkpoint = Checkpoint.find(model, weights)
     here = checkpoint.fingerprint(stored.data_type, normalize=stored.normalized)
-    _refuse_other_weights(stored, here, store)
+    _refuse_other_weights(stored, here, store, remedy)
     return stored, checkpoint
 
 
-def _refuse_other_weights(stored: Fingerprint, here: Fingerprint, store: str) -> None:
+def _refuse_other_weights(stored: Fingerprint, here: Fingerprint, store: str, remedy: str) -> None:
     if here == stored:
         return
     if here.digest == stored.digest:
-        remedy = "give the id of a stored image as the query, or use the version of embedder that made the vectors"
+        remedy = f"{remedy}, or use the version of embedder that made the vectors"
     elif stored.digest == RANDOM:
         remedy = "pass --weights random"
     else:
         remedy = f"pass --weights PATH, the state dict whose SHA-256 begins with {stored.digest}"
     raise ConfigurationError(
-        f"the vectors in {store} were made by {stored}, but the query's would be made by {here}, and the two cannot be "
+        f"the vectors in {store} were made by {stored}, but here they would be made by {here}, and the two cannot be "
         f"compared; {remedy}"
     )

@@ -37,14 +37,16 @@ class Contents:
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    def summary(self) -> str:
-        """Return the figures as a few lines for a person."""
-        lines = [f"{self.count:,} vectors in {self.store}"]
-        if self.count:
-            lines.append(f"dimensions: {', '.join(map(str, self.dimensions))}; newest: {self.newest}")
-            lines += [f"{count:12,}  {name or '(no fingerprint)'}" for name, count in self.fingerprints.items()]
-            lines += [f"the weights of {name} are under the licence {text}" for name, text in self.licenses.items()]
-        return "\n".join(lines)
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the figures as the rows of a table: what, and its value."""
+        return [
+            ("store", self.store),
+            ("vectors", str(self.count)),
+            *[("dimension", str(each)) for each in self.dimensions],
+            *([("newest", self.newest)] if self.newest else []),
+            *[(name or "(no fingerprint)", str(count)) for name, count in self.fingerprints.items()],
+            *[(f"licence of {name}", text) for name, text in self.licenses.items()],
+        ]
 
     def _repr_html_(self) -> str:
         rows = {

@@ -103,7 +103,7 @@ def test_a_store(encoder: PixelEncoder, photo_folder: Path, monkeypatch: pytest.
     assert embed(photo_folder, "memory://here", weights="random").skipped == 12
     ids, vectors = read("memory://here")
     assert (len(ids), vectors.shape) == (12, (12, 512))
-    assert command("info", "memory://here").stdout.startswith("12 vectors in memory://here")
+    assert command("info", "memory://here").stdout.startswith("store\tmemory://here\nvectors\t12\n")
     told = command("doctor", photo_folder, "--store", "memory://here", "--weights", "random", "--json")
     assert '"check": "store", "status": "ok"' in told.stdout
     assert "store's disk" not in told.stdout

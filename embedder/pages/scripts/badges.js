@@ -3,7 +3,7 @@ const BADGE = 56, SHARE = 0.11; // the largest, in screen pixels and of the widt
 const SPECK = 44; // pictures of the map smaller than this need them
 
 const labels = regions.map((region) => {
-  const label = region.label.split("/").at(-2) ?? "";
+  const label = region.word?.text ?? region.label.split("/").at(-2) ?? "";
   return `${label.length > 16 ? `${label.slice(0, 15)}…` : label} ${figure(region.images.length)}`.trim();
 });
 

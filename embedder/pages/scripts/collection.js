@@ -26,7 +26,7 @@ function path(image) {
   try { return decodeURIComponent(whole.slice(7)); } catch { return whole; } // a name that is not UTF-8
 }
 
-const regionName = (number) => regions[number].label || name(regions[number].representative);
+const regionName = (number) => regions[number].word?.text || regions[number].label || name(regions[number].representative);
 
 // How like an image all others are, from the shortened vectors; the cosines of the nearest neighbours are known exactly.
 const decoded = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

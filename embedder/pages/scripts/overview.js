@@ -11,6 +11,10 @@ function drawOverview() {
   regions.forEach((region, number) => {
     const made = marking(button("", () => showRegion(number), "region"), region.images), said = element("span");
     said.append(named(regionName(number)), element("span", counted(region.images.length, "image"), "faint"));
+    if (region.word) {
+      const { score, next_text: other, next_score: less } = region.word;
+      said.append(element("span", `cosine ${score.toFixed(4)}, then ${other} ${less.toFixed(4)}`, "faint"));
+    }
     made.append(picture(region.representative), said);
     byId("region-list").append(made);
   });

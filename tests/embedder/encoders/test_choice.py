@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,6 +20,9 @@ from embedder.errors import ConfigurationError
 from embedder.models.catalog import RESNET18
 from embedder.models.checkpoint import Checkpoint
 from embedder.records import Pixels, Vectors
+
+if TYPE_CHECKING:
+    from torch import nn
 
 TORCH = next(each for each in ENGINES if each.trusted)
 
@@ -121,6 +126,39 @@ def test_where_nothing_is_remembered_nothing_is_measured(
     network = Checkpoint.find(RESNET18, str(weights))
     enter(engine("lost", off=1.0), engine("first", pause=0.2), engine("fast"))
     assert choice.open_encoder(network).engine == "first"
+
+
+class Unexportable:
+    """A network with an operation that ONNX does not have."""
+
+    name = key = "unexportable"
+    dimension = 97
+    preprocessing = dataclasses.replace(RESNET18.preprocessing, crop=8)
+
+    def module(self) -> nn.Module:
+        import torch
+        from torch import nn
+
+        class Spectrum(nn.Module):
+            def forward(self, images: torch.Tensor) -> torch.Tensor:
+                return torch.fft.rfft(images.flatten(1)).abs()
+
+        return Spectrum().eval()
+
+
+@pytest.mark.usefixtures("network")
+def test_a_model_that_cannot_be_exported_runs_on_torch_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    needing = {each.engine.name for each in choice.candidates("auto", "cpu", full=True)} - {"torch"}
+    assert needing == {"mnn", "openvino"}
+    with caplog.at_level(logging.WARNING, "embedder"):
+        assert choice.open_encoder(Unexportable(), device="cpu", precision="full").engine == "torch"
+    assert len(caplog.records) == 1
+    assert "cannot run unexportable here" in caplog.text
+    caplog.clear()
+    assert choice.open_encoder(Unexportable(), device="cpu", precision="full").engine == "torch"
+    assert not caplog.records, "the choice is remembered"
+    with pytest.raises(UnusableError, match="--engine torch"):
+        choice.open_encoder(Unexportable(), engine="openvino", precision="full")
 
 
 def test_an_engine_that_breaks_is_passed_over_with_what_it_said(

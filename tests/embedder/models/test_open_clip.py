@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from embedder import embed, read
+from embedder import embed, gallery, read
 from embedder.errors import ConfigurationError
 from embedder.models import open_clip as family
 from embedder.models.catalog import find_model
+from embedder.models.checkpoint import Checkpoint
 from embedder.records import Preprocessing
 from tests.embedder import reference
 from tests.embedder.commands import command
 from tests.embedder.pictures import put
+from tests.embedder.stored import fill, stored
 from tests.photographs import variation
 from tests.seeded_backbones import lively
 
@@ -74,6 +77,78 @@ def test_images_and_words_have_the_vectors_of_open_clip(tiny: str, tmp_path: Pat
     scores = {each["image_id"]: each["score"] for each in found.report["matches"]}
     assert scores == {each: pytest.approx(image @ words, abs=1e-4) for each, image in zip(ids, images, strict=True)}
     assert "“a red car in snow”" in page.read_text(encoding="utf-8")
+
+
+WORDS = ("dog", "a red car in snow", "the sea / at night", "# not a comment here", "never shown")
+
+
+def regions_of(page: Path) -> list[dict[str, Any]]:
+    found = re.search(r'id="data"[^>]*>(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    regions: list[dict[str, Any]] = json.loads(found[1])["regions"]
+    return regions
+
+
+def test_regions_of_a_gallery_have_the_nearest_label(tiny: str, tmp_path: Path) -> None:
+    checkpoint = Checkpoint.find(find_model(f"open_clip/{tiny}"), "random")
+    texts, chance = checkpoint.encode_texts(WORDS), np.random.default_rng(0)
+    store, identity = str(tmp_path / "v.db"), str(checkpoint.fingerprint("float32", normalize=None))
+    planted = [
+        stored(
+            f"{place}/{number}",
+            vector=(texts[place] + 0.001 * chance.normal(size=48)).astype("<f4").tobytes(),
+            dimension=48,
+            fingerprint=identity,
+        )
+        for place in range(4)
+        for number in range(25)
+    ]
+    planted.append(stored("4/empty", vector=bytes(48 * 4), dimension=48, fingerprint=identity))
+    fill(store, planted)
+    gallery(store, tmp_path / "page.html", labels=[*WORDS, " dog", ""], weights="random")
+    named = [each for each in regions_of(tmp_path / "page.html") if len(each["images"]) > 1]
+    assert {each["word"]["text"] for each in named} == set(WORDS[:4])
+    for each in named:
+        place, word = WORDS.index(each["word"]["text"]), each["word"]
+        share = [planted[image].image_id.startswith(f"{place}/") for image in each["images"]]
+        assert sum(share) > len(share) / 2
+        after = WORDS.index(word["next_text"])
+        assert 1 > word["score"] >= word["next_score"] == pytest.approx(texts[place] @ texts[after], abs=0.02)
+
+    words = tmp_path / "words.txt"
+    words.write_text("\ufeff# comment\ndog\n\n a red car in snow \r\ndog\nthe sea / at night\n", encoding="utf-8")
+    page = tmp_path / "told.html"
+    made = command("gallery", store, "--labels", words, "--weights", "random", "--html", page)
+    assert made.returncode == 0, made.stderr
+    assert "1 line with a label that is there already" in made.stderr
+    told = {each["word"]["text"] for each in regions_of(page) if len(each["images"]) > 1}
+    assert {"dog", "a red car in snow", "the sea / at night"} <= told
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\n# words\n", "has no label; expected a word or a phrase"),
+        (b"dog\ndog\n", "has one label, 'dog', which would name every region; expected two"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (None, "cannot be read: No such file"),
+        (b"dog\ncat\n", "squeezenet1_1 knows images only; words need a store made with a model of both"),
+    ],
+)
+def test_labels_that_name_nothing_are_refused(tmp_path: Path, content: bytes | None, said: str) -> None:
+    fill(str(tmp_path / "v.db"), [stored("1.jpg", fingerprint="squeezenet1_1/random/pre1/float32")])
+    if content is not None:
+        (tmp_path / "words.txt").write_bytes(content)
+    words = ("--labels", tmp_path / "words.txt", "--weights", "random", "--html", tmp_path / "page.html")
+    refused = command("gallery", tmp_path / "v.db", *words)
+    assert refused.returncode == 2
+    assert said in refused.stderr
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_one_text_is_no_list_of_labels(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is one text; expected a list"):
+        gallery(tmp_path / "v.db", tmp_path / "page.html", labels="dog")
 
 
 def test_a_model_that_knows_no_words_is_answered_with_one_that_does(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ DONE = Report(
         (DONE, "875 of 875 embedded in 29.8 s (29/s), stored in vectors.db"),
         (replace(DONE, embedded=0, skipped=875), "Nothing to do: all 875 images are in vectors.db already."),
         (replace(DONE, embedded=5, skipped=869, failed=1), "the others: 869 unchanged, 1 failed"),
+        (replace(DONE, ignored={".heic": 2, ".md": 1}), "to embed .heic too: run with --suffixes"),
         (replace(DONE, embedded=0, failed=875), "None of 875 images could be embedded."),
         (
             replace(DONE, images=208, embedded=208, stopped="signal 2", exit_code=130),

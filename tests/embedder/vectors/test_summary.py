@@ -21,7 +21,15 @@ def test_counts_of_a_store(store_name: str) -> None:
     assert shown.returncode == 0
     assert shown.report == json.loads(json.dumps(found.as_json()))
     assert shown.report["store"] == store_name
-    assert "122 vectors" in command("info", store_name).stdout
+    assert [line.split("\t") for line in command("info", store_name).stdout.splitlines()] == [
+        ["store", store_name],
+        ["vectors", "122"],
+        ["dimension", "256"],
+        ["dimension", "512"],
+        ["newest", newest],
+        [FINGERPRINT, "121"],
+        ["another/model", "1"],
+    ]
 
 
 def test_an_empty_table() -> None:
@@ -33,4 +41,4 @@ def test_an_empty_dynamodb_table(table: object) -> None:
     assert table is not None
     found = info("dynamodb://vectors")
     assert (found.count, found.dimensions, found.fingerprints, found.newest) == (0, (), {}, None)
-    assert command("info", "dynamodb://vectors").stdout == "0 vectors in dynamodb://vectors\n"
+    assert command("info", "dynamodb://vectors").stdout == "store\tdynamodb://vectors\nvectors\t0\n"
