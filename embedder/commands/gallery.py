@@ -36,11 +36,9 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--threshold", type=float, default=0.98, metavar="T", help="near-duplicates' least cosine at first (0.98)"
     )
+    command.add_argument("--labels", type=Path, metavar="F", help="name regions by the words in a file")
     command.add_argument(
-        "--labels", type=Path, metavar="F", help="name regions by words, one a line, if the model reads them"
-    )
-    command.add_argument(
-        "--weights", default="default", metavar="W", help="the store's weights, for --labels: default, random or a PATH"
+        "--weights", default="default", metavar="W", help="the weights that made the store, for --labels"
     )
     add_selection(command)
     command.set_defaults(function=run)

@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--out",
         metavar="F",
-        help="F.npz, .npy, .csv, .parquet, .arrow or .lance; qdrant://…, postgresql://…, s3vectors://…",
+        help="write a file, such as F.npz, or fill a database",
     )
     command.set_defaults(function=run, more="ids")
 

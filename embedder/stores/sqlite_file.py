@@ -167,8 +167,13 @@ class SQLiteFile:
         with closing(connection):
             if not written:
                 return
-            with self.transaction(connection, sync=True):
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")  # as it is; an empty one would not sync
+            try:
+                with self.transaction(connection, sync=True):
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")  # as it is; none would not sync
+            except sqlite3.OperationalError as error:
+                if _code(error) not in BUSY:
+                    raise
+                # Another process is writing, and its own sync is of the same WAL.
             with suppress(sqlite3.DatabaseError):
                 connection.execute("PRAGMA busy_timeout = 0")
                 connection.execute("PRAGMA journal_mode = DELETE")

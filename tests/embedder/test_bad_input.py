@@ -235,7 +235,7 @@ def test_what_is_no_shard(folder: Path) -> None:
 
 def test_a_file_to_write_that_cannot_be(folder: Path, store_name: str) -> None:
     fill(store_name, [stored("a")])
-    assert "expected a name that ends with" in refused("read", store_name, "--out", "v.xls")
+    assert "expected a file that ends with" in refused("read", store_name, "--out", "v.xls")
     assert "there is no folder no" in refused("read", store_name, "--out", "no/v.npz")
     assert "--ids-file nowhere.txt cannot be read" in refused("read", store_name, "--ids-file", "nowhere.txt")
     (folder / "ids.txt").write_bytes(b"\xff\xfe")

@@ -60,7 +60,7 @@ class MemoryStore:
         self.stopping = stopping
         self.rows = self.stores.setdefault(name, {})
 
-    def prepare(self) -> None: ...
+    def prepare(self, *, index: int | None = None) -> None: ...
 
     def lookup(self, image_ids: Sequence[str]) -> dict[str, VectorInfo]:
         return {each: self.rows[each] for each in image_ids if each in self.rows}

@@ -23,12 +23,18 @@ def needed(*modules: str) -> set[str]:
     return {action for operation in operations(*modules) for action in actions(operation)}
 
 
+SEARCH = {"dynamodb:SearchVectors", "dynamodb:UpdateItem", "dynamodb:UpdateTable"}
+"""What `similar` and `embedder index` call alone. A worker imports them with the package, and runs neither."""
+
+
 def test_the_source_is_read_right() -> None:
     """A few that everybody knows of, so that a reading that finds nothing is seen."""
     assert {"s3:ListObjectsV2", "s3:PutObject", "batch:SubmitJob"} <= operations("submitter.handler")
     assert {"s3:GetObject", "dynamodb:BatchWriteItem", "dynamodb:Scan"} <= operations("embedder.commands.run")
     assert "batch:DescribeJobs" not in operations("submitter.handler"), "only a person asks for a run's status"
     assert "batch:DescribeJobs" in operations("submitter.cli")
+    assert operations("embedder.indexes.dynamodb") >= SEARCH
+    assert not SEARCH & operations("embedder.stores.dynamodb"), "a run opens no index"
 
 
 def test_the_submitter_may_do_what_its_source_does_and_no_more(plain: Assembly) -> None:
@@ -37,13 +43,13 @@ def test_the_submitter_may_do_what_its_source_does_and_no_more(plain: Assembly) 
 
 @pytest.mark.parametrize("kind", ["Cpu", "Gpu"])
 def test_a_worker_may_do_what_its_source_does_and_no_more(plain: Assembly, kind: str) -> None:
-    assert allowed(plain, f"{kind}WorkersJobWorker") == needed("embedder.commands.run")
+    assert allowed(plain, f"{kind}WorkersJobWorker") == (needed("embedder.commands.run") - SEARCH)
 
 
 def test_a_key_and_a_queue_add_what_they_need(full: Assembly) -> None:
     assert allowed(full, SUBMITTER) == needed("submitter.handler") | LAMBDAS_OWN | OUTCOME | ENCRYPTED
     assert allowed(full, "UploadSubmitter") == needed("submitter.handler") | LAMBDAS_OWN | POLLING | ENCRYPTED
-    assert allowed(full, WORKER) == needed("embedder.commands.run") | ENCRYPTED
+    assert allowed(full, WORKER) == (needed("embedder.commands.run") - SEARCH) | ENCRYPTED
     keys = [each["Resource"] for each in full.statements(WORKER) if "kms:Decrypt" in each["Action"]]
     assert keys == [KEY]
 
