@@ -214,9 +214,9 @@ def the_log_alone_balances_too(told: Told, _cli: Cli) -> None:
                 assert (line["run"], line["shard"]) == (told.run.run_id, child.index)
                 if "_aws" in line:
                     emf.check(dict(line))
-    # What the reclaimed worker stored in its last seconds it could not tell; its successor found it. The stopped one
-    # told what it had done, and its successor tells it again.
-    others = [child for number, child in enumerate(children) if number != told.chaos.stopped]
+    # A worker that was killed or stopped may have told what it did; its successor tells it again.
+    interrupted = (told.chaos.reclaimed, told.chaos.stopped)
+    others = [child for number, child in enumerate(children) if number not in interrupted]
     assert logbook.totals(others) == told_last(others)
     assert told_last(children)["Embedded"] + told_last(children)["Skipped"] == IMAGES - 2
     wrong = {**told.outcome.status, "embedded": 0}
