@@ -13,7 +13,7 @@ from infra.retry_rules import RETRY_STRATEGY
 from infra.settings import StageSettings
 from infra.settings_checks import RUNS_PREFIX
 from infra.storage import Storage
-from infra.worker_sizes import SHARED_MEMORY_MIB, SIZES, TEMPORARY_MIB
+from infra.worker_container import container_properties
 
 
 class JobDefinition(Construct):
@@ -31,57 +31,30 @@ class JobDefinition(Construct):
         super().__init__(scope, "Job")
         self.role = self._worker_role(storage)
         execution = self._execution_role(image, group)
-        size = SIZES[kind]
-        needs = {"VCPU": size.vcpus, "MEMORY": size.memory_mib} | ({"GPU": size.gpus} if size.gpus else {})
-        # ECS divides a machine by weights, so a worker sees all processors and would start a decoder for each. A worker
-        # with a GPU has the machine to itself and may use them all.
-        environment = {} if size.gpus else {"EMBEDDER_CORES": str(size.vcpus)}
-        environment |= {f"EMBEDDER_{name.upper()}": value for name, value in settings.options.items()}
+        variables = {f"EMBEDDER_{name.upper()}": value for name, value in settings.options.items()}
         if settings.vector_index:
-            environment["EMBEDDER_INDEX"] = "true"
-        environment["EMBEDDER_DEPLOYMENT"] = settings.stage
-        # Batch does not tell its containers their region, without which boto3 refuses DynamoDB.
-        environment["AWS_DEFAULT_REGION"] = group.stack.region
-        properties = batch.CfnJobDefinition.ContainerPropertiesProperty(
-            image=image.uri,
-            command=["run"],
-            job_role_arn=self.role.role_arn,
-            execution_role_arn=execution.role_arn,
-            resource_requirements=[
-                batch.CfnJobDefinition.ResourceRequirementProperty(type=name, value=str(value))
-                for name, value in needs.items()
-            ],
-            environment=[
-                batch.CfnJobDefinition.EnvironmentProperty(name=name, value=value)
-                for name, value in environment.items()
-            ],
-            privileged=False,
-            readonly_root_filesystem=True,
-            linux_parameters=batch.CfnJobDefinition.LinuxParametersProperty(
-                init_process_enabled=True,  # forwards SIGTERM and reaps decoders
-                shared_memory_size=SHARED_MEMORY_MIB,
-                tmpfs=[
-                    batch.CfnJobDefinition.TmpfsProperty(
-                        container_path="/tmp", size=TEMPORARY_MIB, mount_options=["rw", "nosuid", "nodev"]
-                    )
-                ],
-            ),
-            log_configuration=batch.CfnJobDefinition.LogConfigurationProperty(
-                log_driver="awslogs",
-                options={
+            variables["EMBEDDER_INDEX"] = "true"
+        variables["EMBEDDER_DEPLOYMENT"] = settings.stage
+        properties = container_properties(kind, group.stack.region, variables) | {
+            "image": image.uri,
+            "jobRoleArn": self.role.role_arn,
+            "executionRoleArn": execution.role_arn,
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {
                     "awslogs-group": group.log_group_name,
                     "awslogs-region": group.stack.region,
                     "awslogs-stream-prefix": kind,
                 },
-            ),
-        )
+            },
+        }
         self.definition = batch.CfnJobDefinition(
             self,
             "Definition",
             type="container",
             platform_capabilities=["EC2"],
             container_properties=properties,
-            retry_strategy=_retry_strategy(),
+            retry_strategy=dict(RETRY_STRATEGY),
             timeout=batch.CfnJobDefinition.TimeoutProperty(attempt_duration_seconds=60 * settings.timeout_minutes),
             propagate_tags=True,
             # A run names the revision that it was submitted with, and `submitter retry` of an old run needs it.
@@ -145,16 +118,3 @@ class JobDefinition(Construct):
             )
             allow(role, "ecr:GetAuthorizationToken", on=["*"], why="a login to ECR is not for a particular repository")
         return role
-
-
-def _retry_strategy() -> batch.CfnJobDefinition.RetryStrategyProperty:
-    names = {"onStatusReason": "on_status_reason", "onReason": "on_reason", "onExitCode": "on_exit_code"}
-    return batch.CfnJobDefinition.RetryStrategyProperty(
-        attempts=RETRY_STRATEGY["attempts"],
-        evaluate_on_exit=[
-            batch.CfnJobDefinition.EvaluateOnExitProperty(
-                **{names.get(name, name): value for name, value in rule.items()}
-            )
-            for rule in RETRY_STRATEGY["evaluateOnExit"]
-        ],
-    )

@@ -18,5 +18,3 @@ SIZES = {
     "cpu": WorkerSize(vcpus=2, memory_mib=7000),  # half of an m7i.xlarge, which has 16 GiB
     "gpu": WorkerSize(vcpus=4, memory_mib=14000, gpus=1),  # a g4dn.xlarge, which has 16 GiB
 }
-SHARED_MEMORY_MIB = 1024
-TEMPORARY_MIB = 1024

@@ -4,6 +4,9 @@
     gateway.py       their one address; records, intercepts and denies requests
     runtime_api.py   Lambda: AWS's own awslambdaric, against a small Runtime API
     batch.py         Batch's scheduler: every child is a real `embedder run`
+    workers.py       how a machine of Batch starts and stops a worker: as a process, or
+    containers.py    as a container of the built image, limited as the job definition says
+    faults.py        what goes wrong on purpose
     attempts.py      the children of a job and their attempts
     retry_rules.py   evaluateOnExit, as Batch documents it; the rules are those of infra/retry_rules.py
     books.py         does every image have exactly one right vector, or a reason why not?

@@ -14,6 +14,7 @@ import boto3
 from botocore.config import Config
 
 from infra.retry_rules import RETRY_STRATEGY
+from infra.worker_container import container_properties
 from scripts.simulation.gateway import Call, Gateway
 from submitter.config import VARIABLES
 from tests.parts import server
@@ -78,20 +79,23 @@ class Cloud:
         return {**self.credentials.client_options(), "config": named, "endpoint_url": self.endpoint}
 
     def environment(self, caller: str) -> dict[str, str]:
-        """Return the whole environment of a process in this cloud, as a Lambda's or a container's role gives it.
+        """Return the whole environment of a process in this cloud, with credentials, as a Lambda's role gives them.
 
         Args:
             caller: the name of the process in `Gateway.calls`.
         """
         outside = {name: os.environ[name] for name in INSIDE if name in os.environ}
-        address = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_SDK_UA_APP_ID": caller}
-        return outside | self.credentials.environment() | address | dict(self.settings)
+        return outside | self.credentials.environment() | self.address(caller) | dict(self.settings)
+
+    def address(self, caller: str) -> dict[str, str]:
+        """Return what leads a process into this cloud, and not into AWS's."""
+        return {"AWS_ENDPOINT_URL": self.endpoint, "AWS_SDK_UA_APP_ID": caller}
 
     def create(self, job_environment: Mapping[str, str]) -> None:
         """Create what the infrastructure creates.
 
         Args:
-            job_environment: the variables of the job definition.
+            job_environment: more variables of the job definition.
         """
         self.s3.create_bucket(Bucket=self.name)
         self.dynamodb.create_table(
@@ -111,17 +115,11 @@ class Cloud:
             state="ENABLED",
             computeEnvironmentOrder=[{"order": 1, "computeEnvironment": machines["computeEnvironmentArn"]}],
         )
-        variables = {"AWS_DEFAULT_REGION": self.credentials.region, **job_environment}
+        properties = container_properties("cpu", self.credentials.region, job_environment)
         self.batch.register_job_definition(
             jobDefinitionName=self.name,
             type="container",
-            containerProperties={
-                "image": "embedder",  # whose entrypoint is `embedder`
-                "command": ["run"],
-                "vcpus": 1,
-                "memory": 2048,
-                "environment": [{"name": name, "value": value} for name, value in variables.items()],
-            },
+            containerProperties={"image": "embedder", **properties},  # type: ignore[arg-type]
             retryStrategy=RETRY_STRATEGY,  # type: ignore[arg-type]
         )
 

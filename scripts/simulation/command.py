@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.simulation.cloud import open_cloud
+from scripts.simulation.containers import IMAGE, ContainerMachine, EngineError
 from scripts.simulation.story import FOLDER, Story, chaos_for
 from tests.parts.aws import SEALED
 from tests.parts.server import ServerError
@@ -28,6 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     if given.shard_size < 1 or (given.images is not None and given.images < 1):
         parser.error("--images and --shard-size are counts from 1")
+    machine = None
+    if given.container:
+        if given.weights not in ("random", "default"):
+            parser.error("--container: the image holds its own weights, so --weights is random or default, not a path")
+        try:
+            machine = ContainerMachine.prepare()
+        except EngineError as error:
+            parser.error(f"--container: {error}")
     _seal()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="embedder-simulation-") as name:
@@ -35,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.chaos and len(photographs) < LEAST_FOR_CHAOS:
             parser.error(f"--chaos needs {LEAST_FOR_CHAOS} images")
         try:
-            balanced = _tell(given, photographs, Path(name))
+            balanced = _tell(given, photographs, Path(name), machine)
         except ServerError as error:
             print(f"simulate: {error}", file=sys.stderr)
             return 1
@@ -43,15 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if balanced else 1
 
 
-def _tell(given: argparse.Namespace, photographs: dict[str, bytes], folder: Path) -> bool:
+def _tell(
+    given: argparse.Namespace, photographs: dict[str, bytes], folder: Path, machine: ContainerMachine | None
+) -> bool:
     with open_cloud(folder) as cloud:
         _say("== The cloud")
         _say(f"S3 and Batch are moto's, DynamoDB is AWS's DynamoDB Local, all behind {cloud.endpoint}")
-        _say("Lambda is AWS's runtime client; every Batch child is a real `embedder run`")
+        where = f", in a container of {IMAGE} ({machine.engine})" if machine else ""
+        _say(f"Lambda is AWS's runtime client; every Batch child is a real `embedder run`{where}")
         _say(f"the workers' weights: {given.weights}" + _warning(given.weights))
         size = _batch_size(given.shard_size)
         cloud.create({"EMBEDDER_WEIGHTS": given.weights, "EMBEDDER_BATCH_SIZE": str(size)})
-        story = Story(cloud=cloud, folder=folder, shard_size=given.shard_size, say=_say)
+        story = Story(cloud=cloud, folder=folder, shard_size=given.shard_size, say=_say, machine=machine)
         outcome = story.tell(photographs, chaos_for(list(photographs), given.shard_size) if given.chaos else None)
     return not outcome.problems
 
@@ -100,6 +112,11 @@ def _parser() -> argparse.ArgumentParser:
         "--weights", default="random", metavar="W", help="random (the default), default, or the PATH of a state dict"
     )
     parser.add_argument(
-        "--chaos", action="store_true", help="kill a worker, fail a pull, corrupt an image, delete another one"
+        "--chaos", action="store_true", help="kill, stop and do not pull a worker; corrupt an image, delete another one"
+    )
+    parser.add_argument(
+        "--container",
+        action="store_true",
+        help="run each worker in a container of the built image",
     )
     return parser

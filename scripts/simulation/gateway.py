@@ -43,7 +43,7 @@ class CallerGoneError(Exception):
 
 
 Intercept = Callable[[Call, Callable[[], Iterable[bytes]]], Iterable[bytes]]
-"""Called with each request and a function that answers it."""
+"""Called with each request of a caller and a function that answers it."""
 
 
 @dataclass(slots=True)
@@ -55,7 +55,8 @@ class Gateway:
     credentials: Credentials
     """Those that containers are given."""
     calls: list[Call] = field(default_factory=list)
-    intercept: Intercept | None = None
+    intercepts: dict[str, Intercept] = field(default_factory=dict)
+    """By caller."""
     allows: Callable[[Call], bool] | None = None
     """Decides which requests are served; the others are denied as AWS denies them. None allows all."""
     moto: Any = field(default_factory=lambda: DomainDispatcherApplication(create_backend_app))
@@ -78,7 +79,8 @@ class Gateway:
             return answer
 
         try:
-            return self.intercept(call, serve) if self.intercept else serve()
+            intercept = self.intercepts.get(call.caller)
+            return intercept(call, serve) if intercept else serve()
         except CallerGoneError:
             return Response(status=503)(environ, start_response)
 

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+TIMED_OUT = "Job attempt duration exceeded timeout"
+"""Batch's reason for the state of a job that it has stopped after its timeout."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
@@ -29,12 +32,12 @@ class Ending:
 def decide(strategy: Mapping[str, Any], ending: Ending, attempt: int) -> Literal["RETRY", "EXIT"]:
     """Decide whether another attempt follows a failed one.
 
-    The first rule all of whose conditions hold decides. If none does, the job is retried.
+    The first rule all of whose conditions hold decides. If none does, the job is retried. After a timeout it is not.
 
     Args:
         attempt: the number of the failed attempt, counted from 1.
     """
-    if attempt >= strategy.get("attempts", 1):
+    if attempt >= strategy.get("attempts", 1) or ending.status_reason == TIMED_OUT:
         return "EXIT"
     for rule in strategy.get("evaluateOnExit", ()):
         if _holds(rule, ending):

@@ -14,9 +14,11 @@ from typing import Any
 
 from scripts.simulation import logbook, runtime_api
 from scripts.simulation.attempts import Child
-from scripts.simulation.batch import AT_ONCE, Say, Scheduler
+from scripts.simulation.batch import Say, Scheduler
 from scripts.simulation.books import problems
 from scripts.simulation.cloud import ROOT, Cloud
+from scripts.simulation.faults import Fault, Reclaimed, Stopped, Unpulled
+from scripts.simulation.workers import AT_ONCE, Machine, ProcessMachine
 
 FOLDER = "images"
 CORRUPT_BYTES = 3000
@@ -35,6 +37,18 @@ class Chaos:
     """The child that loses its Spot instance in its first attempt."""
     unpulled: int | None
     """The child whose image cannot be pulled at its first attempt; None if there is only one child."""
+    stopped: int | None
+    """The child that gets SIGTERM in its first attempt; None if there are only two children."""
+
+    @property
+    def faults(self) -> dict[int, Fault]:
+        """The faults of first attempts, by child."""
+        found: dict[int, Fault] = {self.reclaimed: Reclaimed()}
+        if self.unpulled is not None:
+            found[self.unpulled] = Unpulled()
+        if self.stopped is not None:
+            found[self.stopped] = Stopped()
+        return found
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,13 +82,16 @@ class Story:
     """For logs, and for the files of the Lambda and the workers."""
     shard_size: int
     say: Say
+    machine: Machine | None = None
+    """Starts the workers; by default as processes."""
     package: Path = ROOT
     """The deployment package: a folder that contains `submitter/`."""
 
     def tell(self, photographs: dict[str, bytes], chaos: Chaos | None = None) -> Outcome:
         """Embed photographs, given by their keys."""
         cloud = self.cloud
-        scheduler = Scheduler(cloud=cloud, folder=self.folder, say=self.say)
+        machine = self.machine or ProcessMachine(folder=self.folder)
+        scheduler = Scheduler(cloud=cloud, machine=machine, folder=self.folder, say=self.say)
         self._heading("Photographs")
         for key, body in photographs.items():
             cloud.put(key, body[:CORRUPT_BYTES] if chaos and key == chaos.corrupt else body)
@@ -87,8 +104,7 @@ class Story:
             self.say(f"chaos: {chaos.vanishes!r} is deleted, after it was listed")
         self._heading("Batch")
         self.say(f"{answer['shards']} shards, a worker for each, {AT_ONCE} at a time:")
-        faults = {"reclaimed": chaos.reclaimed, "unpulled": chaos.unpulled} if chaos else {}
-        children = scheduler.run(answer["jobs"], **faults)
+        children = scheduler.run(answer["jobs"], chaos.faults if chaos else None)
         self._heading("Result")
         status = self._ask("status", answer["run_uri"])
         verdict = self._ask("verify", answer["run_uri"])
@@ -225,5 +241,9 @@ def chaos_for(keys: Sequence[str], shard_size: int) -> Chaos:
     ordered = sorted(keys, key=lambda key: key.encode())  # as S3 lists them
     shards = -(-len(ordered) // shard_size)
     return Chaos(
-        corrupt=ordered[0], vanishes=ordered[-1], reclaimed=min(1, shards - 1), unpulled=0 if shards > 1 else None
+        corrupt=ordered[0],
+        vanishes=ordered[-1],
+        reclaimed=min(1, shards - 1),
+        unpulled=0 if shards > 1 else None,
+        stopped=2 if shards > 2 else None,
     )

@@ -8,7 +8,7 @@ import pytest
 
 from embedder import exit_codes
 from infra.retry_rules import RETRY_STRATEGY
-from scripts.simulation.retry_rules import Ending, decide
+from scripts.simulation.retry_rules import TIMED_OUT, Ending, decide
 
 TASK = "Essential container in task exited"
 
@@ -43,6 +43,10 @@ def test_attempts_come_to_an_end() -> None:
     lost = Ending(status_reason="Host EC2 (instance i-0a1b2c3d) terminated.")
     assert [decide(RETRY_STRATEGY, lost, number) for number in (attempts - 1, attempts)] == ["RETRY", "EXIT"]
     assert decide({}, lost, 1) == "EXIT"
+
+
+def test_a_job_that_ran_out_of_time_is_not_tried_again() -> None:
+    assert decide(RETRY_STRATEGY, exited(143, status_reason=TIMED_OUT), 1) == "EXIT"
 
 
 def test_the_first_rule_that_fits_decides() -> None:

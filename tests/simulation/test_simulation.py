@@ -8,7 +8,9 @@ worker in it is a process that imports torch.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,11 +18,12 @@ import numpy as np
 import pytest
 
 from scripts.simulation import logbook, runtime_api
-from scripts.simulation.attempts import Attempt
-from scripts.simulation.batch import NOT_PULLED
+from scripts.simulation.attempts import Attempt, Child
 from scripts.simulation.books import problems
 from scripts.simulation.cloud import ROOT, Cloud, open_cloud
+from scripts.simulation.containers import ContainerMachine
 from scripts.simulation.story import Chaos, Outcome, Story, chaos_for
+from scripts.simulation.workers import STOP_SECONDS, Machine, ProcessMachine
 from submitter.manifest import RunLocation
 from tests.cli import Cli, Result
 from tests.embedder import emf
@@ -41,7 +44,8 @@ class Told:
     chaos: Chaos
     outcome: Outcome
     said: str
-    weights: Path
+    weights: str
+    """`EMBEDDER_WEIGHTS` of the workers."""
 
     @property
     def run(self) -> RunLocation:
@@ -54,7 +58,7 @@ class Told:
             "PYTHONPATH": str(ROOT),
             "EMBEDDER_SOURCE": self.run.uri,
             "EMBEDDER_STORE": f"dynamodb://{self.cloud.name}",
-            "EMBEDDER_WEIGHTS": str(self.weights),
+            "EMBEDDER_WEIGHTS": self.weights,
             **variables,
         }
         return cli("run", "--json", env=env)
@@ -70,9 +74,8 @@ def part(look: Part) -> Part:
     return look
 
 
-@pytest.fixture
-def told(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str, weights: Path) -> Iterator[Told]:
-    folder = tmp_path_factory.mktemp("simulation")
+@contextmanager
+def tell(folder: Path, dynamodb_endpoint: str, weights: str, machine: Machine) -> Iterator[Told]:
     made = write_photos(folder / "photographs", IMAGES)
     photographs = {f"images/{path.relative_to(folder / 'photographs')}": path.read_bytes() for path in made}
     photographs[ODD] = photographs.pop("images/photo-0004.jpg")
@@ -80,17 +83,21 @@ def told(tmp_path_factory: pytest.TempPathFactory, dynamodb_endpoint: str, weigh
     assert ODD not in (chaos.corrupt, chaos.vanishes), "the odd one is to be embedded"
     said: list[str] = []
     with open_cloud(folder, dynamodb=dynamodb_endpoint, name=f"simulation-{folder.name[-8:].lower()}") as cloud:
-        cloud.create({"EMBEDDER_WEIGHTS": str(weights), "EMBEDDER_BATCH_SIZE": "2"})
-        outcome = Story(cloud=cloud, folder=folder, shard_size=SHARD_SIZE, say=said.append).tell(photographs, chaos)
+        cloud.create({"EMBEDDER_WEIGHTS": weights, "EMBEDDER_BATCH_SIZE": "2"})
+        story = Story(cloud=cloud, folder=folder, shard_size=SHARD_SIZE, say=said.append, machine=machine)
         yield Told(
             cloud=cloud,
             folder=folder,
             photographs=photographs,
             chaos=chaos,
-            outcome=outcome,
+            outcome=story.tell(photographs, chaos),
             said="\n".join(said),
             weights=weights,
         )
+
+
+def not_pulled(attempt: Attempt) -> bool:
+    return attempt.ending.reason.startswith("CannotPullContainerError: ")
 
 
 def attempts(told: Told) -> list[Attempt]:
@@ -117,7 +124,7 @@ def every_image_has_its_own_right_vector(told: Told, cli: Cli) -> None:
         path = cli.folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
-    env = {"EMBEDDER_WEIGHTS": str(told.weights)}
+    env = {"EMBEDDER_WEIGHTS": told.weights}
     assert cli("run", ".", "--store", "vectors.db", "--quiet", env=env).returncode == 0
     assert cli("read", "vectors.db", "--out", "right.npz", env=env).returncode == 0
     right = np.load(cli.folder / "right.npz")
@@ -148,14 +155,22 @@ def the_reclaimed_worker_died_midway_and_the_next_one_went_on(told: Told, _cli: 
 def others_needed_one_attempt(told: Told, _cli: Cli) -> None:
     for number, child in enumerate(told.outcome.children):
         assert child.succeeded
-        assert len(child.attempts) == (2 if number in (told.chaos.reclaimed, told.chaos.unpulled) else 1)
+        assert len(child.attempts) == (2 if number in told.chaos.faults else 1)
+
+
+@part
+def the_stopped_worker_ended_in_time_and_was_tried_again(told: Told, _cli: Cli) -> None:
+    assert told.chaos.stopped is not None
+    first, second = told.outcome.children[told.chaos.stopped].attempts
+    assert [attempt.ending.exit_code for attempt in (first, second)] == [143, 0]
+    assert first.seconds < STOP_SECONDS
 
 
 @part
 def workers_have_the_credentials_of_their_role_from_the_container_and_from_nowhere_else(told: Told, _cli: Cli) -> None:
     for attempt in attempts(told):
         assert [call.operation for call in attempt_calls(told, attempt)][:1] == (
-            [] if attempt.ending == NOT_PULLED else ["GetCredentials"]
+            [] if not_pulled(attempt) else ["GetCredentials"]
         )
 
 
@@ -163,7 +178,7 @@ def workers_have_the_credentials_of_their_role_from_the_container_and_from_nowhe
 def an_image_that_could_not_be_pulled_is_pulled_again(told: Told, _cli: Cli) -> None:
     assert told.chaos.unpulled is not None
     first, second = told.outcome.children[told.chaos.unpulled].attempts
-    assert first.ending == NOT_PULLED
+    assert not_pulled(first)
     assert attempt_calls(told, first) == []
     assert second.ending.exit_code == 0
     assert "CannotPullContainerError" in told.said
@@ -199,20 +214,25 @@ def the_log_alone_balances_too(told: Told, _cli: Cli) -> None:
                 assert (line["run"], line["shard"]) == (told.run.run_id, child.index)
                 if "_aws" in line:
                     emf.check(dict(line))
-    # What the reclaimed worker stored in its last seconds it could not tell; its successor found it.
-    assert logbook.totals(children) == logbook.metrics(
-        [line for child in children for line in logbook.read(child.attempts[-1].log)]
-    )
-    assert logbook.totals(children)["Embedded"] + logbook.totals(children)["Skipped"] == IMAGES - 2
+    # A worker that was killed or stopped may have told what it did; its successor tells it again.
+    interrupted = (told.chaos.reclaimed, told.chaos.stopped)
+    others = [child for number, child in enumerate(children) if number not in interrupted]
+    assert logbook.totals(others) == told_last(others)
+    assert told_last(children)["Embedded"] + told_last(children)["Skipped"] == IMAGES - 2
     wrong = {**told.outcome.status, "embedded": 0}
     assert any("the log's Embedded are" in each for each in logbook.problems(children, wrong))
+
+
+def told_last(children: list[Child]) -> Counter[str]:
+    """The metrics of the last attempts."""
+    return logbook.metrics([line for child in children for line in logbook.read(child.attempts[-1].log)])
 
 
 @part
 def each_worker_reads_only_its_own_shard(told: Told, _cli: Cli) -> None:
     for number, child in enumerate(told.outcome.children):
         for attempt in child.attempts:
-            if attempt.ending == NOT_PULLED:
+            if not_pulled(attempt):
                 continue
             keys = {call.key for call in attempt_calls(told, attempt) if call.operation == "GetObject"}
             shards = {key for key in keys if "/shards/" in key}
@@ -350,17 +370,38 @@ def a_report_that_is_missing_is_seen(told: Told, _cli: Cli) -> None:
     assert problems(told.cloud, location.uri) == []
 
 
-def test_the_whole_cloud(told: Told, cli: Cli, subtests: pytest.Subtests) -> None:
+def look_at_all(told: Told, cli: Cli, subtests: pytest.Subtests) -> None:
     for look in PARTS:
         with subtests.test(look.__name__):
             look(told, cli)
 
 
-def test_chaos_hits_three_places() -> None:
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("simulation")
+
+
+def test_the_whole_cloud(
+    folder: Path, dynamodb_endpoint: str, weights: Path, cli: Cli, subtests: pytest.Subtests
+) -> None:
+    with tell(folder, dynamodb_endpoint, str(weights), ProcessMachine(folder=folder)) as told:
+        look_at_all(told, cli, subtests)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_the_whole_cloud_in_containers(
+    folder: Path, dynamodb_endpoint: str, machine: ContainerMachine, cli: Cli, subtests: pytest.Subtests
+) -> None:
+    with tell(folder, dynamodb_endpoint, "random", machine) as told:
+        look_at_all(told, cli, subtests)
+
+
+def test_chaos_hits_different_children() -> None:
     keys = [f"images/{number}.jpg" for number in range(8)]
     found = chaos_for(keys, 3)
-    assert found == Chaos(corrupt="images/0.jpg", vanishes="images/7.jpg", reclaimed=1, unpulled=0)
-    assert chaos_for(keys, 100) == replace(found, reclaimed=0, unpulled=None)
+    assert found == Chaos(corrupt="images/0.jpg", vanishes="images/7.jpg", reclaimed=1, unpulled=0, stopped=2)
+    assert chaos_for(keys, 100) == replace(found, reclaimed=0, unpulled=None, stopped=None)
 
 
 @pytest.mark.parametrize(
@@ -369,6 +410,7 @@ def test_chaos_hits_three_places() -> None:
         (["--chaos", "--images", "3"], "--chaos needs 4 images"),
         (["--images", "0"], "counts from 1"),
         (["--folder", "nowhere"], "there is no folder nowhere"),
+        (["--container", "--weights", "mine.pth"], "random or default, not a path"),
     ],
 )
 def test_a_mistake_in_the_arguments_is_a_sentence(cli: Cli, arguments: list[str], said: str) -> None:

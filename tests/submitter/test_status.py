@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from scripts.simulation.batch import NOT_PULLED
+from scripts.simulation.workers import NOT_PULLED
 from submitter.errors import UsageError
 from submitter.handler import handler
 from submitter.job_states import read_job_states
