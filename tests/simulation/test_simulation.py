@@ -420,6 +420,7 @@ def test_a_mistake_in_the_arguments_is_a_sentence(cli: Cli, arguments: list[str]
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_books_that_do_not_balance_are_exit_code_1(cli: Cli, dynamodb_endpoint: str) -> None:
     """Where no worker can work: the weights are not there, which no retry mends."""
     del dynamodb_endpoint  # skips where DynamoDB Local is not installed

@@ -141,7 +141,8 @@ def test_the_batch_size_makes_no_difference(
 numbers = itertools.count()
 
 
-@settings(max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(SOME), batch_size=st.sampled_from([1, 3, 16]), workers=st.integers(1, 4))
 def test_the_position_in_the_batch_makes_no_difference(
     order: list[str], batch_size: int, workers: int, some: Path, weights: Path, tmp_path: Path

@@ -29,7 +29,6 @@ FAMILIES = {
     "mobilenet_v3_small": ("classifier.3", 1024),
     "shufflenet_v2_x0_5": ("fc", 1024),
     "squeezenet1_1": ("classifier.1", 512),
-    "vit_b_32": ("heads.head", 768),
 }
 MORE = {
     "alexnet": ("classifier.6", 4096),
@@ -51,6 +50,7 @@ MORE = {
     "swin_v2_t": ("head", 768),
     "vgg11_bn": ("classifier.6", 4096),
     "vit_b_16": ("heads.head", 768),
+    "vit_b_32": ("heads.head", 768),
     "wide_resnet50_2": ("fc", 2048),
 }
 """Model → the layer that classifies, and how many numbers go into it; both from torchvision's source."""
