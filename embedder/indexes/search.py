@@ -9,7 +9,7 @@ from embedder.indexes import UnusableIndexError, kind_for
 from embedder.records import Vectors
 from embedder.stores import Store
 from embedder.vectors.reader import numbers, select
-from embedder.vectors.search import Match, cosines, nearest, refuse_other_dimension, unit
+from embedder.vectors.search import Match, best, cosines, nearest, refuse_other_dimension, unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +85,5 @@ def _ranked(store: Store, ids: list[str], direction: Vectors, k: int, fingerprin
     if not names:
         return []
     refuse_other_dimension(store, vectors, direction)
-    scores = cosines(vectors, direction)
-    order = sorted(range(len(names)), key=lambda place: (-scores[place], names[place]))[:k]
-    return [Match(names[place], float(scores[place])) for place in order]
+    found, scores = best(names, cosines(vectors, direction), k)
+    return [Match(image_id, float(score)) for image_id, score in zip(found, scores, strict=True)]

@@ -48,8 +48,8 @@ def nearest(store: Store, query: Vectors, k: int, *, fingerprint: str | None = N
         ids += [names[place] for place in kept]
         scores = np.concatenate([scores, found[kept]])
         if len(ids) > 64 * k:
-            ids, scores = _best(ids, scores, k)
-    ids, scores = _best(ids, scores, k)
+            ids, scores = best(ids, scores, k)
+    ids, scores = best(ids, scores, k)
     return [Match(image_id, float(score)) for image_id, score in zip(ids, scores, strict=True)]
 
 
@@ -109,6 +109,7 @@ def neighbours(units: Vectors, k: int) -> tuple[np.ndarray, Vectors]:
     return np.concatenate(places), np.concatenate(scores)
 
 
-def _best(ids: list[str], scores: Vectors, k: int) -> tuple[list[str], Vectors]:
+def best(ids: list[str], scores: Vectors, k: int) -> tuple[list[str], Vectors]:
+    """Return the `k` ids with the largest scores and those scores, the largest first, equal ones by id."""
     order = sorted(range(len(ids)), key=lambda place: (-scores[place], ids[place]))[:k]
     return [ids[place] for place in order], scores[order]
