@@ -113,8 +113,8 @@ def check(table: Mapping[str, Any], dimension: int) -> None:
 def decoded(vector: StoredVector) -> Vectors:
     """Return the vector that the bytes stand for, (dimension,) float32."""
     scales = None if vector.scale is None else [vector.scale]
-    (made,) = numbers_of([vector.vector], np.dtype(vector.data_type), scales).astype(np.float32, copy=False)
-    return made
+    numbers: Vectors = numbers_of([vector.vector], np.dtype(vector.data_type), scales)[0].astype(np.float32)
+    return numbers
 
 
 def listed(vector: Vectors) -> list[dict[str, str]]:
