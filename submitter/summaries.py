@@ -31,7 +31,7 @@ def dry_run_text(planned: DryRun) -> str:
     return _lines(
         {
             **_content(planned.images, planned.tars, found),
-            "images": f"about {estimated.images:,}, estimated: {estimated.basis}" if estimated else "",
+            **({"images": f"about {estimated.images:,}, estimated: {estimated.basis}"} if estimated else {}),
             "left out": _counts(planned.skipped),
             "nothing in": ", ".join(repr(path) for path in planned.empty_paths),
             **_prices(planned),

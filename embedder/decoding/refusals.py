@@ -167,7 +167,7 @@ def _picture(what: str) -> Namer:
 
 
 KINDS: tuple[tuple[str, Namer], ...] = (
-    (r"\xff\xd8\xff", _jpeg),
+    (r"\xff\xd8", _jpeg),
     (r"\x89PNG\r\n\x1a\n", _damaged("a PNG")),
     (r"GIF8[79]a", _damaged("a GIF")),
     (r"RIFF....WEBP", _damaged("a WebP")),

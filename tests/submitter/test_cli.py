@@ -79,7 +79,9 @@ def test_a_dry_run(cloud: Cloud, capsys: pytest.CaptureFixture[str], tmp_path: P
     rates.write_text('{"as_of": "my contract"}')
     command = ["submit", "--whole-bucket", "--bucket", cloud.targets.bucket, "--dry-run"]
     assert main([*command, "--rates", str(rates)]) == 0
-    assert "by my contract" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "images      5 (35 B) in 1 shard, 1 job\n" in said
+    assert "by my contract" in said
     assert main([*command, "--json"]) == 0
     planned = last_line(capsys)
     assert (planned["images"], planned["write_units"], planned["run_uri"]) == (5, 15, None)

@@ -124,6 +124,11 @@ def test_damage_beside_the_picture(kind: str, damage: str) -> None:
             assert found.notices == ("BadSegment",) or (damage not in NOTICED and not found.notices)
 
 
+def test_rubbish_before_the_first_segment() -> None:
+    whole = WHOLE["baseline"]
+    is_tolerated(whole[:2] + b"\0rubbish" + whole[2:], whole, "BadSegment")
+
+
 def test_an_orientation_survives_a_wrong_length_around_it() -> None:
     whole = WHOLE["with a preview"]
     at = whole.index(b"\xff\xe1") + 2
