@@ -14,7 +14,19 @@ from pathlib import Path
 from embedder import cli
 from tests.cli import ROOT, Result
 
-HEAVY = {"torch", "torchvision", "PIL", "numpy", "boto3", "botocore", "tqdm", "pandas", "pyarrow", "safetensors"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "PIL",
+    "numpy",
+    "boto3",
+    "botocore",
+    "tqdm",
+    "pandas",
+    "pyarrow",
+    "safetensors",
+    "faiss",
+}
 
 
 @contextlib.contextmanager
