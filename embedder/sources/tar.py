@@ -12,10 +12,10 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Self, TypeAlias
+from typing import ClassVar, Self
 from urllib.parse import quote, unquote_to_bytes
 
 from embedder.errors import ConfigurationError, ImageError
@@ -191,10 +191,6 @@ class ObjectTarReader(TarReader):
         self.reader.close()
 
 
-Listed: TypeAlias = Callable[[Reference | Failure], None]
-"""Is called with every image that a source lists."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tar:
     """A tar file of images."""
@@ -210,21 +206,12 @@ class TarSource:
     """The images in tar files, file by file, in the order in which they lie there; see `Source`.
 
     An image's key is the file's key and the member's name below that: `000.tar/0001.jpg`.
-
     """
 
     LINK: ClassVar[str] = "link within a tar file"
 
-    def __init__(
-        self,
-        name: str,
-        tars: list[Tar],
-        selection: Selection,
-        reader: TarReader,
-        listed: Listed | None = None,
-    ) -> None:
+    def __init__(self, name: str, tars: list[Tar], selection: Selection, reader: TarReader) -> None:
         self.name = name
-        self.listed = listed or (lambda _: None)
         self.tars = tars
         self.selection = selection
         self.reader = reader
@@ -240,9 +227,7 @@ class TarSource:
     def _list(self) -> Iterator[Reference | Failure]:
         for tar in self.tars:
             self.reader.ahead.clear()
-            for item in self._members(tar):
-                self.listed(item)
-                yield item
+            yield from self._members(tar)
 
     def _members(self, tar: Tar) -> Iterator[Reference | Failure]:
         absent = set(tar.only or ())
