@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import IO, Any, Protocol
@@ -59,6 +59,8 @@ class Ledger:
         self.began = time.monotonic()
         self.total: int | None = None
         """How many images the source has, once that is known."""
+        self.expected: Callable[[], tuple[int, bool] | None] = lambda: None
+        """Returns how many it seems to have, and whether that is all, where its listing tells."""
         self.embedded = 0
         self.skipped = 0
         self.moved = 0

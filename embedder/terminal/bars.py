@@ -118,14 +118,20 @@ def steps_on_terminal() -> Iterator[None]:
         bars.close()
 
 
-def step_text(name: str, done: float, total: float | None, unit: str, seconds: float) -> str:
-    """Return what stands beside a step's bar: `timing the engines, 2 of 5`."""
+def step_text(name: str, done: float, total: float | None, unit: str, seconds: float | None = None) -> str:
+    """Return what stands beside a step's bar: `timing the engines, 2 of 5`.
+
+    Args:
+        seconds: how long it has taken, to be told where nothing else can be.
+    """
     if unit == "B":
         amount = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else f"{done / 1e6:.1f} MB"
         return f"{name}, {amount}" if done else name
     if total:
         return f"{name}, {done:,} of {total:,}" + (f" {unit}" if unit else "")
-    return f"{name}, {done:,} {unit}" if done else f"{name}, {duration(seconds)}"
+    if done:
+        return f"{name}, {done:,} {unit}"
+    return name if seconds is None else f"{name}, {duration(seconds)}"
 
 
 def duration(seconds: float) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from embedder import Embedder, embed
 from embedder.commands.doctor import show
 from embedder.doctor import Result
 from embedder.records import Pixels, Vectors
@@ -68,6 +70,25 @@ def test_a_run_shows_a_total_its_steps_and_an_outcome() -> None:
     assert "\x1b[31mfailed\x1b[0m" in first.raw
     Path("images", "broken.jpg").unlink()
     assert in_terminal(*RUN).left[0] == "Nothing to do: all 9 images are in v.db already."
+
+
+@pytest.mark.usefixtures("slow")
+def test_python_shows_the_same_steps_unless_told_not_to() -> None:
+    put(Path("images"), "1.jpg")
+
+    def run() -> int:
+        return embed("images", "v.db", weights="random").exit_code
+
+    def make(*, progress: bool) -> int:
+        Embedder(weights="random", progress=progress).close()
+        return 0
+
+    run_shown, made, quiet = on_terminal(run), on_terminal(partial(make, progress=True)), partial(make, progress=False)
+    assert any("0 of 1" in each for each in run_shown.frames)
+    for shown in (run_shown, made):
+        assert any(re.match(r"loading resnet18, \d s", each) for each in shown.frames), shown.raw
+        assert not shown.left
+    assert on_terminal(quiet).raw == ""
 
 
 def test_a_run_whose_every_image_fails(encoder: PixelEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
