@@ -123,7 +123,7 @@ def test_images_are_counted_without_being_read_and_estimated_while_they_are_list
     listing = found.references()
     for _ in range(26):
         next(listing)
-    assert found.expected() == (70, False), "26 in about one and a half of four files"
+    assert found.expected() == (72, False), "26 in about one and a half of four files"
     listed = 26 + len(list(listing))
     assert found.expected() == (listed, True)
     assert len(list(found.count() or ())) == listed
