@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -13,8 +14,12 @@ import pytest
 
 from embedder import Embedder, embed
 from embedder.commands.doctor import show
+from embedder.config import origin
 from embedder.doctor import Result
+from embedder.logs import open_log
 from embedder.records import Pixels, Vectors
+from embedder.system.steps import step
+from embedder.terminal.bars import steps_on_terminal
 from tests.embedder.commands import command
 from tests.embedder.pictures import put
 from tests.embedder.stand_in import PixelEncoder, only_engine
@@ -89,6 +94,25 @@ def test_python_shows_the_same_steps_unless_told_not_to() -> None:
         assert any(re.match(r"loading resnet18, \d s", each) for each in shown.frames), shown.raw
         assert not shown.left
     assert on_terminal(quiet).raw == ""
+
+
+def test_a_long_address_leaves_room_for_its_bar_and_a_library_says_nothing() -> None:
+    def download() -> int:
+        open_log(as_json=False, origin=origin(None))
+        with (
+            steps_on_terminal(),
+            step(f"downloading https://hub/{'x' * 80}/a.bin", total=9_000_000, unit="B") as advance,
+        ):
+            advance(3_000_000)
+            logging.getLogger("httpx").info("HTTP Request: GET")
+            logging.getLogger("embedder").info("ours")
+            time.sleep(0.7)
+        return 0
+
+    said, *bars = on_terminal(download).frames
+    assert said.endswith(" ours")
+    assert re.fullmatch(r" 33% \|█\S*\s+\| downloading https\S+…\S+/a\.bin, 3\.0 of 9\.0 MB", bars[-1]), bars
+    assert len(bars[-1]) <= 80
 
 
 def test_a_run_whose_every_image_fails(encoder: PixelEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
