@@ -123,8 +123,8 @@ class FileIndex:
         self.index.nprobe = self.facts["probes"]
         count = self.facts["vectors"]
         # Memory views: an array of numpy takes several times as long for one number, or one text.
-        self.ends = memoryview(np.memmap(path, np.uint64, "r", self.facts["ends_at"], (count + 1,)))
-        self.texts = memoryview(np.memmap(path, np.uint8, "r", self.facts["ids_at"], (max(1, self.ends[-1]),)))
+        self.ends = np.memmap(path, np.uint64, "r", self.facts["ends_at"], (count + 1,)).data
+        self.texts = np.memmap(path, np.uint8, "r", self.facts["ids_at"], (max(1, self.ends[-1]),)).data
 
     def candidates(self, direction: Vectors, k: int, prefix: str = "") -> Sequence[str]:
         count = self.facts["vectors"]
