@@ -68,10 +68,10 @@ class HubFile:
         Raises:
             OSError: the hub cannot be reached or has no such file, or the cache cannot be written.
         """
-        from huggingface_hub.errors import RemoteEntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError
 
         for name in self.names[:-1]:
-            with suppress(RemoteEntryNotFoundError):
+            with suppress(EntryNotFoundError):
                 return self._download(name)
         return self._download(self.names[-1])
 
@@ -101,7 +101,7 @@ def _watched_by(advance: Advance) -> dict[str, Any]:
     """Return the arguments with which the library tells of the bytes that arrive, and draws no bar of its own."""
     from huggingface_hub import hf_hub_download
 
-    if "tqdm_class" not in signature(hf_hub_download).parameters:  # before its version 1
+    if "tqdm_class" not in signature(hf_hub_download).parameters:  # as before 1.0
         from huggingface_hub.utils.tqdm import disable_progress_bars
 
         disable_progress_bars()
