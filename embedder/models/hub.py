@@ -68,19 +68,25 @@ class HubFile:
         Raises:
             OSError: the hub cannot be reached or has no such file, or the cache cannot be written.
         """
-        from huggingface_hub.errors import RemoteEntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError
 
         for name in self.names[:-1]:
-            with suppress(RemoteEntryNotFoundError):
+            with suppress(EntryNotFoundError):
                 return self._download(name)
         return self._download(self.names[-1])
 
     def _download(self, name: str) -> Path:
         from huggingface_hub import hf_hub_download
 
-        size = self._size(name)
-        with step(f"downloading {ADDRESS.format(self.repository, name)}", total=size, unit="B") as advance:
-            return Path(hf_hub_download(self.repository, name, **_watched_by(advance)))
+        size, address = self._size(name), ADDRESS.format(self.repository, name)
+        if "tqdm_class" in signature(hf_hub_download).parameters:
+            with step(f"downloading {address}", total=size, unit="B") as advance:
+                return Path(hf_hub_download(self.repository, name, tqdm_class=_told_to(advance)))
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+
+        disable_progress_bars()
+        with step(f"downloading {address}"):  # an older version of the library, which does not tell how far it is
+            return Path(hf_hub_download(self.repository, name))
 
     def _size(self, name: str) -> int | None:
         """Ask the hub for a file's bytes; None if it does not say."""
@@ -97,20 +103,11 @@ class HubFile:
         return None
 
 
-def _watched_by(advance: Advance) -> dict[str, Any]:
-    """Return the arguments with which the library tells of the bytes that arrive, and draws no bar of its own."""
-    from huggingface_hub import hf_hub_download
-
-    if "tqdm_class" not in signature(hf_hub_download).parameters:  # before its version 1
-        from huggingface_hub.utils.tqdm import disable_progress_bars
-
-        disable_progress_bars()
-        return {}
+def _told_to(advance: Advance) -> Any:
+    """Return a bar for the library that is not drawn, and hands on how many bytes have arrived."""
     from tqdm import tqdm
 
     class Told(tqdm):  # type: ignore[type-arg]
-        """A bar that is not drawn: what it is told goes on to the step."""
-
         def __init__(self, *_: object, total: float | None = None, **_about: object) -> None:
             super().__init__(total=total, disable=True)
 
@@ -123,4 +120,4 @@ def _watched_by(advance: Advance) -> dict[str, Any]:
         def set_transfer_postfix_str(self, *_: object, **_about: object) -> None:
             """Be told how quickly these come."""
 
-    return {"tqdm_class": Told}
+    return Told
