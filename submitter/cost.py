@@ -44,9 +44,9 @@ class Rates:
     """m7i.xlarge, $0.2016 an hour on demand, the first of the stage's default types."""
     spot_share: float = 0.4
     """The price on Spot as a part of that on demand. Assumed: it changes with the hour and the zone, to be checked."""
-    images_per_second_per_vcpu: float = 100.0
-    """ResNet18 in half precision on AMX, from S3 to DynamoDB, photographs of about 500×375. By what was measured, a
-    core embeds 116; a vCPU is often less than a core."""
+    images_per_second_per_vcpu: float = 70.0
+    """ResNet18 in bfloat16 on AMX, from S3 to DynamoDB, photographs of about 500×375: measured in 2026-11 on a virtual
+    machine with two cores of a Xeon, at 14 ms of CPU an image."""
     start_seconds: float = 8.0
     """Of a worker for each shard: 2 for Python and the model, measured, and 6 for its container, assumed."""
     idle_seconds: float = 240.0

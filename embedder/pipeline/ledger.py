@@ -64,6 +64,8 @@ class Ledger:
         self.began = time.monotonic()
         self.total: int | None = None
         """How many images the source has, once that is known."""
+        self.expected: Callable[[], tuple[int, bool] | None] = lambda: None
+        """Returns how many it seems to have, and whether that is all, where its listing tells."""
         self.embedded = 0
         self.skipped = 0
         self.moved = 0
