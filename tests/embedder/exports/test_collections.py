@@ -47,7 +47,7 @@ def filled(address: str, contents: Callable[[], Contents], tmp_path: Path) -> No
     assert "0 vectors put, 44 there already" in again.stderr
     vectors["image-00002"] = stored("image-00002", 77, created=LATER)
     fill(store, [vectors["image-00002"]])
-    assert "1 vectors put, 43 there already" in command("read", store, "--out", address).stderr
+    assert "1 vector put, 43 there already" in command("read", store, "--out", address).stderr
     found = contents()
     assert found.keys() == vectors.keys()
     for image_id, each in vectors.items():
@@ -125,7 +125,7 @@ def test_pgvector(dsn: str, tmp_path: Path) -> None:
     store = str(tmp_path / "odd.db")
     fill(store, [stored("a\0b"), stored("c" * 2601), stored("d")])
     done = command("read", store, "--out", address)
-    assert (done.returncode, "1 vectors put" in done.stderr) == (1, True)
+    assert (done.returncode, "1 vector put" in done.stderr) == (1, True)
     assert "'a\\x00b' has a NUL" in done.stderr
     assert "is longer than the 2600 bytes" in done.stderr
     for out, said in (
