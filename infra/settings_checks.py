@@ -24,7 +24,8 @@ WRITES_PER_IMAGE = {"float32": 3, "float16": 2, "uint8": 1, "int8": 1}
 INDEX_BYTES_PER_NUMBER = 6.6
 """What a vector index adds to an item, as the list of numbers that DynamoDB reads."""
 IMAGES_PER_VCPU = {True: 100, False: 30}
-"""Images a second with and without AMX; docs/operations.md says what is measured and what assumed."""
+"""The most images a second with and without AMX: a table has to take more than the 70 measured, which another processor
+may exceed."""
 IMAGES_PER_VCPU_BESIDE_GPU = 100
 """The same of a machine with a GPU, whose vCPUs only fetch, decode and write. Assumed."""
 ENDPOINTS = ("s3", "dynamodb", "ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "ecr.dkr", "logs")

@@ -60,7 +60,7 @@ def test_an_estimate_by_hand() -> None:
     assert cost.dynamodb_reads == pytest.approx(0.0625)
     assert cost.s3_requests == pytest.approx(4 * 0.005 + 1001 * 0.0004)
     assert cost.s3_retrieval == pytest.approx(0.01 + 0.06)
-    assert cost.compute == pytest.approx(1_000_000 / 100 / 3600 * 0.0504)
+    assert cost.compute == pytest.approx(1_000_000 / 70 / 3600 * 0.0504)
     assert cost.starts == pytest.approx(1000 * 8 * 2 / 3600 * 0.0504)
     assert cost.idle == pytest.approx(10 * 4 * 240 / 3600 * 0.0504), "ten machines of four vCPUs are the most"
     assert cost.total == pytest.approx(
@@ -89,7 +89,7 @@ def test_the_rates_are_those_of_the_stage_that_is_deployed_by_default() -> None:
     assert SIZES["cpu"].vcpus == rates.worker_vcpus
     assert stage.spot_vcpus + stage.on_demand_vcpus == rates.fleet_vcpus
     assert stage.spot_vcpus / rates.fleet_vcpus == ON_SPOT
-    assert IMAGES_PER_VCPU[first.amx] == rates.images_per_second_per_vcpu
+    assert IMAGES_PER_VCPU[first.amx] >= rates.images_per_second_per_vcpu, "the table takes what the workers write"
 
 
 def test_rates_of_ones_own(tmp_path: Path) -> None:
