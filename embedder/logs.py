@@ -40,16 +40,16 @@ class JsonFormatter(logging.Formatter):
 
 
 def open_log(*, as_json: bool, origin: Origin, quiet: bool = False) -> None:
-    """Send log lines to stderr and nowhere else.
+    """Send log lines to stderr and nowhere else: our own, and the warnings of libraries.
 
     Args:
         quiet: log warnings and errors only.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(origin) if as_json else logging.Formatter("%(asctime)s %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING if quiet else logging.INFO, force=True)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
     logging.captureWarnings(as_json)
-    logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
 def is_json() -> bool:

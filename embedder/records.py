@@ -186,6 +186,20 @@ class StoredVector(VectorInfo):
     """Little-endian, `dimension` numbers of `data_type`."""
 
 
+def numbers_of(rows: Sequence[bytes], data_type: np.dtype[Any], scales: Sequence[float] | None = None) -> Vectors:
+    """Return the vectors that stored bytes stand for, (n, dimension).
+
+    Args:
+        rows: at least one, all of one length.
+        data_type: of the stored numbers.
+        scales: of the rows, if they have any: the vectors are then float32, else of `data_type`.
+    """
+    vectors: Vectors = np.frombuffer(b"".join(rows), data_type.newbyteorder("<")).reshape(len(rows), -1)
+    if scales is None:
+        return vectors
+    return np.multiply(vectors, np.array(scales, np.float32)[:, None], dtype=np.float32)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
     """A field of `StoredVector` as the stores see it."""

@@ -11,13 +11,11 @@ from constructs import Construct
 
 from infra.log_groups import log_group
 from infra.settings import StageSettings
-from infra.settings_checks import ENDPOINTS
+from infra.settings_checks import ENDPOINTS, SESSION_ENDPOINTS
 from infra.storage import Storage
 
 _HTTPS = ec2.Port.tcp(443)
 _GATEWAYS = ("s3", "dynamodb")
-_SESSIONS = ("ssm", "ssmmessages", "ec2messages")
-"""What Session Manager needs on a machine without internet."""
 _ACTIONS = {
     "ecs": ["ecs:*"],
     "ecr.api": ["ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"],
@@ -61,7 +59,7 @@ class Network(Construct):
             return self.settings.endpoints
         if self.settings.public:
             return _GATEWAYS
-        return (*ENDPOINTS, *(_SESSIONS if self.settings.session_manager else ()))
+        return (*ENDPOINTS, *(SESSION_ENDPOINTS if self.settings.session_manager else ()))
 
     def _own_vpc(self) -> ec2.Vpc:
         public = self.settings.public
@@ -93,6 +91,10 @@ class Network(Construct):
             "s3": [
                 _statement(["s3:*"], [bucket.bucket_arn, bucket.arn_for_objects("*")]),
                 _statement(["s3:GetObject"], [layers]),
+                *(
+                    _statement(["s3:GetObject", "s3:ListBucket"], [each, f"{each}/*"])
+                    for each in (f"arn:{stack.partition}:s3:::{name}" for name in self.settings.read_buckets)
+                ),
             ],
             "dynamodb": [_statement(["dynamodb:*"], [storage.table.table_arn])],
         }

@@ -11,8 +11,9 @@ from aws_cdk import Environment, Stack, Stage, pipelines
 from aws_cdk import aws_codebuild as codebuild
 from constructs import Construct
 
+from infra.container_image import architecture
 from infra.delivery import Delivery
-from infra.settings import StageSettings
+from infra.settings import SettingsError, StageSettings
 from infra.stack import StageStack
 
 CDK_CLI = "2.1148.1"
@@ -49,6 +50,9 @@ class DeliveryPipeline(Stack):
                 build_environment=codebuild.BuildEnvironment(build_image=codebuild.LinuxBuildImage.STANDARD_7_0),
                 partial_build_spec=codebuild.BuildSpec.from_object(_RUNTIMES),
             ),
+            asset_publishing_code_build_defaults=pipelines.CodeBuildOptions(
+                build_environment=codebuild.BuildEnvironment(build_image=_builder(stages))
+            ),
             synth=pipelines.ShellStep(
                 "Synth",
                 input=source,
@@ -63,3 +67,20 @@ class DeliveryPipeline(Stack):
             asked = [pipelines.ManualApprovalStep(f"Approve-{settings.stage}")]
             pipeline.add_stage(stage, pre=asked if settings.stage in delivery.approve else [])
             self.deployed.append(stage)
+
+
+def _builder(stages: Sequence[StageSettings]) -> codebuild.IBuildImage:
+    """Return what builds the stages' images: CodeBuild does not emulate another architecture.
+
+    Raises:
+        SettingsError: the images are for several architectures.
+    """
+    wanted = {architecture(each, kind) for each in stages for kind in each.workers if not each.image(kind)}
+    if len(wanted) > 1:
+        raise SettingsError(
+            f"pipeline: its stages need images for {' and '.join(sorted(wanted))}, and one kind of machine builds them "
+            "all: name instance types of one architecture, or existing images (cpu_image, gpu_image)"
+        )
+    if wanted == {"arm64"}:
+        return codebuild.LinuxArmBuildImage.AMAZON_LINUX_2023_STANDARD_3_0
+    return codebuild.LinuxBuildImage.STANDARD_7_0

@@ -37,6 +37,9 @@ class StageSettings:
     tags: Mapping[str, str] = setting({}, 'Tags for every resource that can be tagged in place, `{team = "search"}`.')
 
     bucket: str = setting("", "An existing bucket in the stage's region; empty creates one.")
+    read_buckets: tuple[str, ...] = setting(
+        (), "Other buckets of the region whose images the workers may read, for tables of addresses."
+    )
     table: str = setting("", "An existing table in the stage's region; empty creates one.")
     warm_throughput: int = setting(
         12000, "Write units a second that a new table takes from the start; DynamoDB's own 4,000 if smaller."

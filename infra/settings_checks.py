@@ -15,7 +15,8 @@ Chosen = Any
 
 RUNS_PREFIX = "manifests/"
 """The folder of runs in the bucket, which belongs to the submitter and the workers."""
-SUBNET = re.compile(r"subnet-[0-9a-f]+")
+_ID = "([0-9a-f]{8}|[0-9a-f]{17})"
+SUBNET = re.compile(f"subnet-{_ID}")
 NEW_TABLE_WRITES = 4000
 """Write units a second that a new on-demand table takes."""
 WRITES_PER_IMAGE = {"float32": 3, "float16": 2, "uint8": 1, "int8": 1}
@@ -24,8 +25,12 @@ INDEX_BYTES_PER_NUMBER = 6.6
 """What a vector index adds to an item, as the list of numbers that DynamoDB reads."""
 IMAGES_PER_VCPU = {True: 100, False: 30}
 """Images a second with and without AMX; docs/operations.md says what is measured and what assumed."""
+IMAGES_PER_VCPU_BESIDE_GPU = 100
+"""The same of a machine with a GPU, whose vCPUs only fetch, decode and write. Assumed."""
 ENDPOINTS = ("s3", "dynamodb", "ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "ecr.dkr", "logs")
 """What workers and ECS's agent talk to; the first two are gateways."""
+SESSION_ENDPOINTS = ("ssm", "ssmmessages", "ec2messages")
+"""What Session Manager needs on a machine without internet."""
 
 WORKER_OPTIONS = (
     *("model", "weights", "device", "engine", "precision", "batch_size", "workers", "cores", "dtype", "normalize"),
@@ -53,11 +58,14 @@ def _names(given: Chosen) -> Iterator[str]:
         "table": (r"([A-Za-z0-9_.-]{3,255})?", "the name of a table"),
         "key": (rf"({_ARN_OF_KEY})?", "the ARN of a KMS key, arn:aws:kms:REGION:ACCOUNT:key/ID"),
         "inventory": (r"(s3://[a-z0-9.-]+/.*)?", "an address such as s3://inventories/my-bucket/all/"),
-        "vpc": (r"(vpc-[0-9a-f]+)?", "the id of a VPC, such as vpc-0123456789abcdef0"),
+        "vpc": (f"(vpc-{_ID})?", "the id of a VPC, such as vpc-0123456789abcdef0"),
     }
     for name, (pattern, expected) in fits.items():
         if not re.fullmatch(pattern, getattr(given, name)):
             yield f"{name} is {getattr(given, name)!r}, expected {expected}"
+    for each in given.read_buckets:
+        if not re.fullmatch(fits["bucket"][0], each):
+            yield f"read_buckets has {each!r}, expected the names of buckets"
     for each in given.alarm_emails:
         if not re.fullmatch(r"\S+@\S+", each):
             yield f"alarm_emails has {each!r}, which is no address"
@@ -137,10 +145,13 @@ def _network(given: Chosen) -> Iterator[str]:
         yield "vpc and the ids of its subnets belong together: give both or neither"
     if (given.endpoints or given.route_tables) and not given.vpc:
         yield "endpoints and route_tables are for an existing vpc: a VPC of the stack's own has all endpoints"
-    for each in sorted(set(given.endpoints) - set(ENDPOINTS)):
-        yield f"endpoints has {each!r}, expected some of {', '.join(ENDPOINTS)}"
+    for each in sorted(set(given.endpoints) - {*ENDPOINTS, *SESSION_ENDPOINTS}):
+        yield f"endpoints has {each!r}, expected some of {', '.join((*ENDPOINTS, *SESSION_ENDPOINTS))}"
     if {"s3", "dynamodb"} & set(given.endpoints) and not given.route_tables:
         yield "endpoints has s3 or dynamodb, which are gateways: give the subnets' route_tables"
+    for each in given.route_tables:
+        if not re.fullmatch(f"rtb-{_ID}", each):
+            yield f"route_tables has {each!r}, expected ids such as rtb-0123456789abcdef0"
     for each in given.zones:
         if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d[a-z]", each):
             yield f"zones has {each!r}, expected names of availability zones such as us-east-1a"
@@ -159,10 +170,11 @@ def _throughput(given: Chosen) -> Iterator[str]:
         return
     vcpus = given.spot_vcpus + given.on_demand_vcpus
     amx = any(found.amx for each in given.cpu_instances if (found := instance_type(each)))
+    speeds = {"cpu": IMAGES_PER_VCPU[amx], "gpu": IMAGES_PER_VCPU_BESIDE_GPU}
     units = WRITES_PER_IMAGE.get(given.options.get("dtype", "float32"), 3)
     units += math.ceil(given.vector_index * INDEX_BYTES_PER_NUMBER / 1024)
-    wanted = vcpus * IMAGES_PER_VCPU[amx] * units
-    if "cpu" in given.workers and wanted > max(NEW_TABLE_WRITES, given.warm_throughput):
+    wanted = vcpus * units * max(speeds.get(kind, 0) for kind in given.workers)  # one kind works at a time
+    if wanted > max(NEW_TABLE_WRITES, given.warm_throughput):
         yield (
             f"{vcpus} vCPUs may write {wanted:,} units/s, but the new table takes "
             f"{max(NEW_TABLE_WRITES, given.warm_throughput):,}: set warm_throughput = {wanted}, or fewer vCPUs"

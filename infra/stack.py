@@ -65,7 +65,11 @@ class StageStack(Stack):
             CfnOutput(self, name, value=value)
 
     def _tag(self) -> None:
-        """Tag what can be tagged in place."""
+        """Tag what can be tagged in place.
+
+        The stack itself gets no tags: CloudFormation would hand them on to everything in it, Batch's resources too. The
+        flag `explicitStackTags` in cdk.json sees to that.
+        """
         own = {
             "embedder-stage": self.settings.stage,
             "devops-guru-embedder": self.settings.stage,  # for accounts that still use DevOps Guru, until 2027-09-30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ STAGES = Path(__file__).parent / "stages.toml"
 DEFAULT_STAGE = "dev"
 _CDK_OWN = ("aws:", "aws-cdk:", "@aws-cdk/", "cdk-", "tree-metadata", "availability-zones:")
 """Names of the CDK's own context, such as `@aws-cdk/core:permissionsBoundary`. They are passed on to it."""
+_MISSED = ("@aws-cdk/core:permissionsBoundary", "@aws-cdk/core:bootstrapQualifier")
+"""Those whose misspelling has to be noticed: the CDK ignores a name that it does not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,10 @@ def read_deployment(context: Mapping[str, Any], path: Path = STAGES) -> Deployme
         SettingsError: a value does not fit.
     """
     own = {name: _parsed(name, value) for name, value in context.items() if name.startswith(_CDK_OWN)}
+    for name in own:
+        close = difflib.get_close_matches(name, _MISSED, n=1, cutoff=0.9)
+        if close and name not in _MISSED:
+            raise SettingsError(f"-c {name}: the CDK knows no such context; did you mean {close[0]!r}?")
     given = {name: value for name, value in context.items() if name not in own}
     path = Path(given.pop("stages", path))
     tables = _read(path)

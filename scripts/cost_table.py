@@ -35,7 +35,7 @@ def million(rates: Rates, *, shard_size: int = SHARD_SIZE) -> Cost:
     """Estimate what a million new images cost."""
     units = IMAGES * write_units(BUCKET, KEY, rates)
     shards = -(-IMAGES // shard_size)
-    return estimate(images=IMAGES, objects=IMAGES, shards=shards, units=units, class_bytes={}, rates=rates)
+    return estimate(images=IMAGES, gets=IMAGES, objects=IMAGES, shards=shards, units=units, class_bytes={}, rates=rates)
 
 
 def cost_table() -> str:

@@ -6,15 +6,12 @@ As a plugin it gives the GPU's tests their fixtures, without all that tests/conf
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from embedder.encoders.golden import golden_pictures
-
-if TYPE_CHECKING:
-    import torch
 
 SIDES = (500, 375)
 
@@ -35,28 +32,11 @@ def write_pictures(folder: Path, count: int) -> list[Path]:
 
 
 def write_weights(path: Path) -> None:
-    """Save a ResNet18 as it is initialised, its batch norms adjusted to a few pictures."""
-    import torch
-    from torchvision.models import resnet18
+    """Save a ResNet18 as it is initialised, its batch norms adjusted to a few pictures, which need no file."""
+    from tests.seeded_weights import normalized, write_resnet18
 
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(0)
-        model = resnet18(weights=None).train()
-        for module in model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.momentum = None  # the statistics become the average over what the model is shown
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.normal_(0, 0.2)
-        model(_normalized(golden_pictures(128)))
-        torch.save(model.state_dict(), path)
-
-
-def _normalized(pixels: np.ndarray) -> torch.Tensor:
-    import torch
-
-    mean, deviation = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1)
-    normalized: torch.Tensor = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / deviation
-    return normalized
+    shown = golden_pictures(128)
+    write_resnet18(path, seed=0, shown=normalized(shown), batch=len(shown), shift=0)
 
 
 def pytest_configure(config: Any) -> None:

@@ -13,9 +13,10 @@ from typing import IO, TYPE_CHECKING, cast
 
 from botocore.exceptions import ClientError
 
+from submitter.address_column import address_column
 from submitter.deadline import Deadline
 from submitter.errors import UsageError, error_code
-from submitter.manifest import ADDRESS_COLUMNS, Entry
+from submitter.manifest import Entry
 from submitter.object_stream import ObjectStream
 from submitter.seen import Seen
 from submitter.selection import ListingTally
@@ -122,11 +123,7 @@ class AddressTable:
         raise UsageError(f"{self.uri} is not a table: expected .csv or .tsv, perhaps with .gz")
 
     def _column(self, header: list[str]) -> int:
-        lowered = [each.strip().lower() for each in header]
-        for each in ADDRESS_COLUMNS:
-            if each in lowered:
-                return lowered.index(each)
-        raise UsageError(
-            f"{self.uri} has no column of addresses: it has {', '.join(header) or 'no header'}, and expected is one of "
-            + ", ".join(ADDRESS_COLUMNS)
-        )
+        try:
+            return address_column(header)
+        except ValueError as error:
+            raise UsageError(f"{self.uri} {error}") from None

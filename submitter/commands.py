@@ -42,7 +42,7 @@ def submit_paths(arguments: Namespace) -> int:
     new_run = new_run_for(request, _run_id(arguments), bucket=targets.bucket, services=services, deadline=Deadline())
     new_run = replace(new_run, entries=_with_progress(new_run))
     if request.dry_run:
-        planned = dry_run(new_run, targets.bucket, read_rates(arguments.rates))
+        planned = dry_run(new_run, targets.bucket, read_rates(arguments.rates), services)
         _tell(arguments, planned.as_json(), dry_run_text(planned))
         return 0
     if arguments.rates:

@@ -19,6 +19,10 @@ _GIBIBYTE = 2**30
 _KIBIBYTE = 1024
 _INDEX_BYTES = 100
 """What DynamoDB adds to each item when it charges for storage."""
+_PLACE_BYTES = len("Modified") + 32 + len("@0123456789+01234567") + len("tar+")
+"""What the item of an image in a tar file has more than another's: its place in the file, and a longer Source."""
+TAR_PART = 4 << 20
+"""Bytes of a tar file that a worker requests at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +44,9 @@ class Rates:
     """m7i.xlarge, $0.2016 an hour on demand, the first of the stage's default types."""
     spot_share: float = 0.4
     """The price on Spot as a part of that on demand. Assumed: it changes with the hour and the zone, to be checked."""
-    images_per_second_per_vcpu: float = 100.0
-    """ResNet18 in half precision on AMX, from S3 to DynamoDB, photographs of about 500×375. By what was measured, a
-    core embeds 116; a vCPU is often less than a core."""
+    images_per_second_per_vcpu: float = 70.0
+    """ResNet18 in bfloat16 on AMX, from S3 to DynamoDB, photographs of about 500×375: measured in 2026-11 on a virtual
+    machine with two cores of a Xeon, at 14 ms of CPU an image."""
     start_seconds: float = 8.0
     """Of a worker for each shard: 2 for Python and the model, measured, and 6 for its container, assumed."""
     idle_seconds: float = 240.0
@@ -54,6 +58,8 @@ class Rates:
     dimension: int = 512
     bytes_per_number: int = 4
     """4 for float32, 2 with `--dtype float16`, 1 with `--dtype uint8`."""
+    bytes_per_tar_image: float = 100_000.0
+    """With its header, where none of a run's tar files can be looked into. Assumed, to be checked."""
     metadata_bytes: int = 0
     """67 with `--metadata`: five names take 27, and their values 40 for a photograph whose date has an offset."""
 
@@ -98,9 +104,9 @@ def item_bytes(bucket: str, key: str, rates: Rates) -> int:
     return names + fixed + scale + rates.metadata_bytes + texts + rates.dimension * rates.bytes_per_number
 
 
-def write_units(bucket: str, key: str, rates: Rates) -> int:
+def write_units(bucket: str, key: str, rates: Rates, *, in_tar: bool = False) -> int:
     """Return the DynamoDB write units of one image's item: one for each started KiB."""
-    return math.ceil(item_bytes(bucket, key, rates) / _KIBIBYTE)
+    return math.ceil((item_bytes(bucket, key, rates) + in_tar * _PLACE_BYTES) / _KIBIBYTE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +130,18 @@ class Cost:
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
 
-def estimate(*, images: int, objects: int, shards: int, units: int, class_bytes: dict[str, int], rates: Rates) -> Cost:
-    """Estimate the cost of embedding `images` for the first time, without Batch's retries and data transfer."""
-    lists, puts, gets = objects / 1000, 3 * shards, images + shards
+def estimate(
+    *, images: int, gets: int, objects: int, shards: int, units: int, class_bytes: dict[str, int], rates: Rates
+) -> Cost:
+    """Estimate the cost of embedding `images` for the first time, without Batch's retries and data transfer.
+
+    Args:
+        gets: the requests by which the images are read: one each, or fewer for tar files.
+        objects: how many are listed.
+        units: of DynamoDB, to write all vectors.
+        class_bytes: bytes by storage class.
+    """
+    lists, puts, gets = objects / 1000, 3 * shards, gets + shards
     vcpu_second = rates.compute_per_vcpu_hour / 3600
     parts = {
         "s3_requests": ((lists + puts) * rates.s3_put_and_list_per_1000 + gets * rates.s3_get_per_1000) / _THOUSAND,

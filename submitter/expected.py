@@ -25,17 +25,17 @@ class Expected:
 
     image_id: str
     etag: str | None = None
-    """The object's, as far as the shard knows it."""
-    place: str | None = None
-    """Of an image in a tar file: where it lies, in which version of the file."""
+    """The object's, as far as the shard knows it; in a tar file, that of the content that a worker met."""
     failure: str | None = None
     """Why a worker has stored no vector."""
     is_certain: bool = False
-    """Whether a vector in the table is another image's: two images of a tar file have the same name."""
+    """Whether a vector in the table is another image's, or another version's: of an image in a tar file whose content
+    could not be read, or whose name another image there has, too."""
 
 
 def expected_images(results: RunResults, image_id: str) -> Iterator[Expected]:
-    """Yield the images of a run in the order of its shards; of tar files, those of the shards that are finished.
+    """Yield the images of a run in the order of its shards; of tar files, those of the shards that are finished, in the
+    order in which their workers finished them.
 
     Args:
         results: refreshed.
@@ -45,11 +45,9 @@ def expected_images(results: RunResults, image_id: str) -> Iterator[Expected]:
     if results.run.kind == "tars":
         for number in sorted(results.reports):
             for found in _members(results, number):
-                failed = found.get("failed")
-                reason = failed or failures.get(found["image_id"])
-                yield Expected(
-                    image_id=found["image_id"], place=found.get("place"), failure=reason, is_certain=bool(failed)
-                )
+                name, etag = found["image_id"], found.get("etag")
+                reason = found.get("failed") or failures.get(name)
+                yield Expected(image_id=name, etag=etag, failure=reason, is_certain=bool(reason) and not etag)
         return
     for entry in _entries(results, range(results.run.shards)):
         key, *uri = ids_of(entry, results.run.bucket)

@@ -83,7 +83,7 @@ def _submit_request(fields: Mapping[str, Any], context: Context) -> dict[str, An
         deadline=Deadline(remaining_ms=context.get_remaining_time_in_millis),
     )
     if request.dry_run:
-        return dry_run(new_run, targets.bucket, Rates()).as_json()
+        return dry_run(new_run, targets.bucket, Rates(), services).as_json()
     return submit(new_run, targets, services).as_json()
 
 

@@ -20,7 +20,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, TypeAlias, get_args
 
-from submitter.braces import BRACES as BRACES  # for embedder, which imports this module of the submitter's alone
+# Also for embedder, which imports this module of the submitter's alone.
+from submitter.address_column import address_column as address_column
+from submitter.braces import BRACES as BRACES
 from submitter.braces import expand_braces as expand_braces
 
 SCHEMAS = (1, 2)
@@ -32,9 +34,6 @@ RunKind: TypeAlias = Literal["images", "addresses", "tars"]
 
 EntryKind: TypeAlias = Literal["key", "uri", "tar"]
 """The first field of a line: an image of the run's bucket, an image at an address, or a tar file of the bucket."""
-
-ADDRESS_COLUMNS = ("uri", "url", "path", "key", "image", "image_url", "image_path", "file", "filename", "file_name")
-"""What a table's column of addresses may be called, in any case; the first of these that a table has is taken."""
 
 RUNS_PREFIX = "manifests/"
 """The folder of all runs. Its objects are never listed as images."""

@@ -29,12 +29,21 @@ class ObjectStream(io.RawIOBase):
     boto3 does not repeat a request whose answer is cut off while it is read. This asks for the rest of the same object.
     """
 
-    def __init__(self, client: S3Client, bucket: str, key: str) -> None:
+    def __init__(self, client: S3Client, bucket: str, key: str, *, most: int | None = None) -> None:
+        """Open an object.
+
+        Args:
+            most: bytes after which it ends; None for the whole object. An empty object has no such beginning.
+        """
         self.client = client
         self.bucket = bucket
         self.key = key
         self.position = 0
-        answer = client.get_object(Bucket=bucket, Key=key)
+        self.last = "" if most is None else str(most - 1)
+        if most is None:
+            answer = client.get_object(Bucket=bucket, Key=key)
+        else:
+            answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{self.last}")
         self.size, self.etag = answer["ContentLength"], answer["ETag"]
         self.body: Any = answer["Body"]
 
@@ -71,7 +80,7 @@ class ObjectStream(io.RawIOBase):
     def _reopen(self) -> Any:
         try:
             answer = self.client.get_object(
-                Bucket=self.bucket, Key=self.key, Range=f"bytes={self.position}-", IfMatch=self.etag
+                Bucket=self.bucket, Key=self.key, Range=f"bytes={self.position}-{self.last}", IfMatch=self.etag
             )
         except ClientError as error:
             if error_code(error) not in {"PreconditionFailed", "412", "NoSuchKey"}:

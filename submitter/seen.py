@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Literal, Self
 
 
+# embedder.sources.naming has the same class, since neither program imports the other, and since what both share, in
+# submitter.manifest, is the format of a run and not the memory of a listing.
 class Seen:
     """The ids and addresses of images: in a temporary file of SQLite where they are many, so that memory is bounded."""
 

@@ -25,10 +25,13 @@ def submission_text(submission: Submission) -> str:
 
 
 def dry_run_text(planned: DryRun) -> str:
-    found = f"({size(planned.bytes)}) in {planned.shards:,} shards, {planned.jobs:,} jobs"
+    shards = f"{planned.shards:,} shard{'s' * (planned.shards != 1)}"
+    found = f"({size(planned.bytes)}) in {shards}, {planned.jobs:,} job{'s' * (planned.jobs != 1)}"
+    estimated = planned.estimated
     return _lines(
         {
             **_content(planned.images, planned.tars, found),
+            "images": f"about {estimated.images:,}, estimated: {estimated.basis}" if estimated else "",
             "left out": _counts(planned.skipped),
             "nothing in": ", ".join(repr(path) for path in planned.empty_paths),
             **_prices(planned),
@@ -39,8 +42,6 @@ def dry_run_text(planned: DryRun) -> str:
 
 def _prices(planned: DryRun) -> Mapping[str, str]:
     cost = planned.cost
-    if cost is None:
-        return {"cost": "unknown, as is the number of images in the tar files"}
     starting = cost.starts + cost.idle
     return {
         "writes": f"{planned.write_units:,} DynamoDB write units, ${cost.dynamodb_writes:,.2f}",

@@ -63,7 +63,7 @@ class Verification:
     sleep: Callable[[float], None] = time.sleep
 
     def differences(self, verdict: Verdict) -> Iterator[Difference]:
-        """Yield the differences in the order of the manifest, and count them and the images into `verdict`."""
+        """Yield the differences in the order of the expected images, and count them and the images into `verdict`."""
         for each in chain(self._compared(verdict), self._unread()):
             verdict.differences[each.kind] += 1
             yield each
@@ -97,13 +97,13 @@ class Verification:
             request: KeysAndAttributesTypeDef = {
                 "Keys": keys,
                 "ConsistentRead": True,
-                "ProjectionExpression": "#i, #e, #f, #m",
-                "ExpressionAttributeNames": {"#i": "ImageId", "#e": "ETag", "#f": "Fingerprint", "#m": "Modified"},
+                "ProjectionExpression": "#i, #e, #f",
+                "ExpressionAttributeNames": {"#i": "ImageId", "#e": "ETag", "#f": "Fingerprint"},
             }
             answer = self.dynamodb.batch_get_item(RequestItems={table: request})
             for item in answer["Responses"].get(table, []):
                 items[item["ImageId"]["S"]] = {
-                    name: item.get(name, {}).get("S", "") for name in ("ETag", "Fingerprint", "Modified")
+                    name: item.get(name, {}).get("S", "") for name in ("ETag", "Fingerprint")
                 }
             left = answer["UnprocessedKeys"].get(table)
             if not left:
@@ -118,10 +118,9 @@ def _compare(image: Expected, item: dict[str, str] | None) -> Difference | None:
         return Difference(kind="failed", image_id=image.image_id, detail=image.failure)
     if item is None:
         return Difference(kind="absent", image_id=image.image_id, detail="in the manifest, but not in the table")
-    for name, wanted in (("ETag", image.etag), ("Modified", image.place)):
-        if wanted and item[name] and wanted != item[name]:
-            detail = f"the manifest has {name} {wanted}, the table {item[name]}"
-            return Difference(kind="changed", image_id=image.image_id, detail=detail)
+    if image.etag and item["ETag"] and image.etag != item["ETag"]:
+        detail = f"the manifest has ETag {image.etag}, the table {item['ETag']}"
+        return Difference(kind="changed", image_id=image.image_id, detail=detail)
     return None
 
 

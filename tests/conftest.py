@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -20,8 +20,12 @@ from tests.parts import s3_moto as moto_part
 from tests.parts import s3_rclone as rclone_part
 from tests.parts.aws import SEALED, Credentials
 from tests.parts.dynamodb import DynamoDB
+from tests.parts.missing import missing
 from tests.parts.s3 import S3
 from tests.parts.server import locked
+
+if TYPE_CHECKING:
+    from scripts.simulation.containers import ContainerMachine
 
 # A busy machine is no failure, and a failure that CI finds must be found again.
 settings.register_profile("embedder", deadline=None, print_blob=True, derandomize="CI" in os.environ)
@@ -127,6 +131,18 @@ def s3(request: pytest.FixtureRequest) -> S3:
     found = request.getfixturevalue(f"s3_{request.param}")
     assert isinstance(found, S3)
     return found
+
+
+@pytest.fixture(scope="session")
+def machine() -> ContainerMachine:
+    """The machine of the simulated Batch whose workers are containers of the image, which may have to be built."""
+    from scripts.simulation.containers import ContainerMachine
+
+    root = Path(__file__).parents[1]
+    named = subprocess.run([root / "scripts" / "engine"], capture_output=True, text=True, check=False)
+    if named.returncode:
+        missing(f"there is no container engine: {named.stderr}")
+    return ContainerMachine.prepare()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from embedder import exit_codes
 from embedder.commands import add_store
 from embedder.errors import ConfigurationError
 from embedder.terminal.bars import duration, steps_on_terminal
-from embedder.terminal.screen import is_terminal
+from embedder.terminal.screen import counted, is_terminal
 
 EXAMPLES = """examples:
   embedder index vectors.db
@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(made.as_json()))
     else:
-        print(f"{made.index}: {made.vectors:,} vectors of {made.fingerprint}, made in {duration(made.seconds)}")
+        count = counted(made.vectors, "vector")
+        print(f"{made.index}: {count} of {made.fingerprint}, made in {duration(made.seconds)}")
         for name, value in made.figures.items():
             print(f"  {name.replace('_', ' ')}: {value:,}" if isinstance(value, int) else f"  {name}: {value}")
     return exit_codes.DONE

@@ -11,6 +11,7 @@ from embedder.stores import open_store
 from embedder.system.doors import behind
 from embedder.system.files import check_folder, writing
 from embedder.system.steps import step
+from embedder.terminal.screen import counted
 from embedder.vectors.reader import spill
 
 
@@ -46,7 +47,7 @@ class FileTarget:
             )
             with step(f"writing {self.path.name}"):
                 self.writer(part, vectors)
-        count = f"{len(vectors.ids):,} vector{'' if len(vectors.ids) == 1 else 's'}"
+        count = counted(len(vectors.ids), "vector")
         return Exported(
             summary=f"{count} of dimension {vectors.dimension} in {self.path}", found=vectors.ids, path=self.path
         )

@@ -18,6 +18,7 @@ from embedder.stores import Store, open_store
 from embedder.system.doors import behind
 from embedder.system.steps import step
 from embedder.system.threads import grouped
+from embedder.terminal.screen import counted
 from embedder.vectors.reader import incomparable, numbers
 
 CARRIED: tuple[Attribute, ...] = tuple(
@@ -48,7 +49,7 @@ class CollectionTarget:
                 for count in transfer.run(wanted):
                     advance(count)
         return Exported(
-            summary=f"{transfer.written:,} vectors put, {transfer.kept:,} there already, in {collection.name}",
+            summary=f"{counted(transfer.written, 'vector')} put, {transfer.kept:,} there already, in {collection.name}",
             found=transfer.found,
             refused=transfer.refused,
         )

@@ -45,9 +45,9 @@ class FileBeside:
         return None
 
     def make(self, fingerprint: str | None) -> IndexReport:
-        from embedder.indexes.cells import Cells
-
         _faiss()
+        from embedder.indexes.cells import Cells  # imports faiss
+
         began = time.monotonic()
         total = sum(1 for _ in self.store.describe()) if fingerprint is not None else None
         if self.store.sample() is None:
@@ -122,8 +122,9 @@ class FileIndex:
             raise UnusableIndexError(f"{path} is damaged or of another version ({reason})") from None
         self.index.nprobe = self.facts["probes"]
         count = self.facts["vectors"]
-        self.ends = np.memmap(path, np.uint64, "r", self.facts["ends_at"], (count + 1,))
-        self.texts = np.memmap(path, np.uint8, "r", self.facts["ids_at"], (max(1, int(self.ends[-1])),))
+        # Memory views: an array of numpy takes several times as long for one number, or one text.
+        self.ends = memoryview(np.memmap(path, np.uint64, "r", self.facts["ends_at"], (count + 1,)))
+        self.texts = memoryview(np.memmap(path, np.uint8, "r", self.facts["ids_at"], (max(1, self.ends[-1]),)))
 
     def candidates(self, direction: Vectors, k: int, prefix: str = "") -> Sequence[str]:
         count = self.facts["vectors"]
@@ -162,7 +163,7 @@ class FileIndex:
         del self.index, self.texts, self.ends
 
     def _id(self, place: int) -> str:
-        return self.texts[int(self.ends[place]) : int(self.ends[place + 1])].tobytes().decode("utf-8", "surrogatepass")
+        return self.texts[self.ends[place] : self.ends[place + 1]].tobytes().decode("utf-8", "surrogatepass")
 
 
 def _faiss() -> Any:

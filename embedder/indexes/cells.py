@@ -46,6 +46,7 @@ class Cells:
             False,  # the rows themselves are kept, not what is left of them after the centre
         )
         self.index.cp.niter = ROUNDS
+        self.index.cp.min_points_per_centroid = 1  # with fewer than 39 faiss would warn, on stderr
         with step("finding the cells"):
             self.index.train(rows[np.sort(chance.choice(count, min(count, TRAINED * max(lists, 20)), replace=False))])
         self.sample = np.sort(chance.choice(count, min(count, SAMPLE), replace=False))

@@ -116,8 +116,7 @@ def published_file(model: Model) -> Path:
             raise ConfigurationError(f"{model.name} has no published weights; give --weights PATH or --weights random")
         try:
             if hub:
-                with step(f"downloading {model.url}"):
-                    return hub.download()
+                return hub.download()
             _download(model, path)
         except OSError as error:  # urllib's errors are OSErrors, too
             if is_out_of_space(error):

@@ -18,7 +18,7 @@ from embedder.pages.mosaic import Mosaic
 from embedder.pages.refinement import refine
 from embedder.pages.regions import regions
 from embedder.pages.sketches import sketch
-from embedder.pages.thumbnails import Thumbnail, locate, thumbnails
+from embedder.pages.thumbnails import Thumbnail, as_stored, locate, thumbnails
 from embedder.records import Reference, VectorInfo, Vectors
 from embedder.stores import Store
 from embedder.system.steps import step
@@ -111,19 +111,7 @@ def _pictures(
         if each.preview is not None:
             previews[place] = webp(each.preview)
         pictures[place] = replace(each, pixels=None, preview=None)
-    unseen = {each.image_id for each in pictures if each.reason} & known.keys()
-    return [_as_stored(each, known[each.image_id]) if each.image_id in unseen else each for each in pictures], previews
-
-
-def _as_stored(picture: Thumbnail, stored: VectorInfo) -> Thumbnail:
-    """Return a picture that could not be made with the metadata that the store has of it, if any."""
-    return replace(
-        picture,
-        width=stored.width or 0,
-        height=stored.height or 0,
-        bytes=picture.bytes or stored.size or 0,
-        format=stored.format or "",
-    )
+    return [as_stored(each, known[each.image_id]) if each.image_id in known else each for each in pictures], previews
 
 
 def _groups(ids: Sequence[str], vectors: Vectors, pictures: Sequence[Thumbnail], threshold: float) -> list[PageGroup]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from embedder.pages import filled, webp, write_page
-from embedder.pages.thumbnails import Thumbnail, locate, thumbnails
-from embedder.records import Reference
+from embedder.pages.thumbnails import Thumbnail, as_stored, locate, thumbnails
+from embedder.records import Reference, VectorInfo
 from embedder.sources import S3_SCHEME
 from embedder.sources.folder import file_uri
 from embedder.stores import Store
@@ -49,14 +49,21 @@ def write_similar(
     made = {each.image_id: each for each in thumbnails(references if stored or text else [*references, own], side)}
     pictures, encoded = _drawn(found, made)
     asked = made.get(own.image_id)
-    fingerprint = next((each.fingerprint for each in known.values()), "")
     addresses = {each.image_id: each.uri for each in references}
+    told = [
+        _told(each, known.get(match.image_id), addresses.get(match.image_id, ""))
+        for match, each in zip(found, pictures, strict=True)
+    ]
+    fingerprint = next((each.fingerprint for each in known.values()), "")
     first = int(stored)
     write_page(
         path,
         "similar.html",
-        ["scripts/similar.js"],
-        data=[addresses.get(each.image_id, "") for each in found[first:]],
+        ["scripts/elements.js", "scripts/similar.js"],
+        data={
+            "matches": told[first:],
+            "query": told[0] if stored and told else _told(asked, None, "") if asked else None,
+        },
         query=f"“{query}”" if text else query,
         picture=encoded[0]
         if stored and encoded
@@ -89,6 +96,21 @@ def grid(store: Store, found: Sequence[Match], *, images: str | None, note: str 
     pictures, encoded = _drawn(found, made)
     reasons = [each.reason for each in pictures]
     return filled("grid.html", side=GRID_SIDE, note=note, matches=list(zip(found, encoded, reasons, strict=True)))
+
+
+def _told(picture: Thumbnail, stored: VectorInfo | None, address: str) -> dict[str, object]:
+    """Return what the page says of a picture besides its name."""
+    known = picture if stored is None else as_stored(picture, stored)
+    return {
+        "source": address,
+        "width": known.width,
+        "height": known.height,
+        "bytes": known.bytes,
+        "format": known.format,
+        "modified": known.modified,
+        "taken": (stored and stored.taken) or "",
+        "embedded": stored.created[:10] if stored else "",
+    }
 
 
 def _drawn(found: Sequence[Match], made: Mapping[str, Thumbnail]) -> tuple[list[Thumbnail], list[str | None]]:

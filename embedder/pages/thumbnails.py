@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -125,6 +125,19 @@ def thumbnails(references: Sequence[Reference], side: int, preview: int = 0) -> 
     finally:
         decoder.close()
         readers.close()
+
+
+def as_stored(picture: Thumbnail, stored: VectorInfo) -> Thumbnail:
+    """Return a picture with the metadata that the store has of it, if any, where the picture could not be made."""
+    if not picture.reason:
+        return picture
+    return replace(
+        picture,
+        width=stored.width or 0,
+        height=stored.height or 0,
+        bytes=picture.bytes or stored.size or 0,
+        format=stored.format or "",
+    )
 
 
 def _day(modified: str | None) -> str:

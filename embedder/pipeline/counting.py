@@ -8,16 +8,20 @@ from contextlib import contextmanager
 
 from embedder.errors import EmbedderError
 from embedder.pipeline.ledger import Ledger
-from embedder.sources import Countable, Source
+from embedder.sources import Countable, Estimated, Source
 
 
 @contextmanager
 def counting_ahead(source: Source, ledger: Ledger) -> Iterator[None]:
     """Within this block, let a thread find out how many images the source has, and tell the ledger.
 
-    It keeps no name, so that memory does not depend on the number of images.
+    It keeps no name, so that memory does not depend on the number of images. As long as the number is not known, the
+    ledger has the source's own estimate, if the source makes any.
     """
-    if ledger.total is not None or not isinstance(source, Countable):
+    if isinstance(source, Estimated):
+        ledger.expected = source.expected
+    images = source.count() if ledger.total is None and isinstance(source, Countable) else None
+    if images is None:
         yield
         return
     ended = threading.Event()
@@ -25,7 +29,7 @@ def counting_ahead(source: Source, ledger: Ledger) -> Iterator[None]:
     def count() -> None:
         found = 0
         try:
-            for _ in source.count():
+            for _ in images:
                 found += 1
                 if ended.is_set():
                     return

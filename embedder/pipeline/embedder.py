@@ -21,12 +21,14 @@ from embedder.errors import ConfigurationError, ImageError
 from embedder.options import Layer, ModelOptions, RunOptions
 from embedder.pipeline.handed import Images, OneImage, named, picture, reference
 from embedder.pipeline.number_format import NumberFormat
+from embedder.pipeline.progress import steps_shown
 from embedder.pipeline.recipe import recipe
 from embedder.pipeline.rereading import decode_sample
 from embedder.records import Failure, Pixels, Sample, Stage, Vectors
 from embedder.sources import Readers
 from embedder.system.cores import sharing, usable_cores
 from embedder.system.memory import DECODED_BYTES
+from embedder.system.steps import step
 from embedder.system.threads import Budget, grouped, parallel_map
 
 FETCHERS = 16
@@ -45,6 +47,7 @@ class Embedder:
 
     Args:
         encoder: your own model, an `OwnEncoder`. It replaces the options that choose a model.
+        progress: whether a notebook or a terminal shows what takes seconds: a download, preparing the model.
         options: those of `embed` that say how a picture becomes a vector: `model`, `weights`, `precision`, `device`,
             `engine`, `batch_size`, `cores`, `workers`, `normalize`, `max_pixels`, `damaged`.
 
@@ -56,21 +59,24 @@ class Embedder:
     Ray, Daft and Spark can build one in each worker.
     """
 
-    def __init__(self, *, encoder: OwnEncoder | None = None, **options: Unpack[ModelOptions]) -> None:
+    def __init__(
+        self, *, encoder: OwnEncoder | None = None, progress: bool = True, **options: Unpack[ModelOptions]
+    ) -> None:
         if unknown := sorted(set(options) - set(ModelOptions.__annotations__)):
             expected = ", ".join(ModelOptions.__annotations__)
             raise ConfigurationError(f"Embedder has no option {unknown[0]!r}; it has {expected}")
-        self.settings = (encoder, options)
+        self.settings = (encoder, progress, options)
         chosen = self.options = RunOptions.resolve(Layer(values=dict(options)))
-        made = recipe(chosen, encoder)
+        with steps_shown(progress):
+            made = recipe(chosen, encoder)
+            with sharing(chosen.cores), step(f"loading {made.fingerprint.model}"):
+                self.encoder = made.open_encoder()
+                self.workers = chosen.workers or usable_cores()
         self.fingerprint = str(made.fingerprint)
         """What produced the vectors, as a store names it."""
         self.dimension = made.dimension
         """The numbers in a vector."""
         self.process = os.getpid()
-        with sharing(chosen.cores):
-            self.encoder = made.open_encoder()
-            self.workers = chosen.workers or usable_cores()
         exact = chosen.precision == "full"
         self.fitter = Fitter(made.preprocessing, exact=exact)
         self.decoder = IsolatedDecoder(
@@ -235,8 +241,8 @@ class _Call:
         )
 
 
-def _with_settings(encoder: OwnEncoder | None, options: ModelOptions) -> Embedder:
-    return Embedder(encoder=encoder, **options)
+def _with_settings(encoder: OwnEncoder | None, progress: bool, options: ModelOptions) -> Embedder:
+    return Embedder(encoder=encoder, progress=progress, **options)
 
 
 def _release(decoder: IsolatedDecoder, readers: Readers, pools: list[ThreadPoolExecutor]) -> None:

@@ -6,13 +6,13 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, TypeAlias
 
 from embedder.errors import ImageError, TransientError
-from embedder.records import Failure, Stage
+from embedder.records import Failure, Stage, VectorInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +46,26 @@ class Named(Protocol):
     def etag(self) -> str | None: ...
 
 
+Book: TypeAlias = Callable[[VectorInfo | Failure], None]
+"""Is called with every image once its end is known: its stored vector, or its failure."""
+
+
 class Ledger:
     """Counts how every image ends. The stages call it from their threads.
 
     Args:
         sinks: each receives one JSON line for every failure.
         notice_sinks: each receives one JSON line for every notice.
+        book: called by one thread at a time.
     """
 
-    def __init__(self, *sinks: IO[str], notice_sinks: Sequence[IO[str]] = ()) -> None:
+    def __init__(self, *sinks: IO[str], notice_sinks: Sequence[IO[str]] = (), book: Book | None = None) -> None:
         self.lock = threading.Lock()
         self.began = time.monotonic()
         self.total: int | None = None
         """How many images the source has, once that is known."""
+        self.expected: Callable[[], tuple[int, bool] | None] = lambda: None
+        """Returns how many it seems to have, and whether that is all, where its listing tells."""
         self.embedded = 0
         self.skipped = 0
         self.moved = 0
@@ -74,6 +81,7 @@ class Ledger:
         self.seconds: defaultdict[Stage, float] = defaultdict(float)
         self.sinks = sinks
         self.notice_sinks = notice_sinks
+        self.book = book or (lambda _: None)
         self.closed = False
 
     def close(self) -> None:
@@ -90,15 +98,18 @@ class Ledger:
         """Seconds since the run began."""
         return time.monotonic() - self.began
 
-    def embed(self, count: int) -> None:
+    def embed(self, vectors: Sequence[VectorInfo]) -> None:
         """Count images whose vectors are now in the store."""
         with self.lock:
-            self.embedded += count
+            self.embedded += len(vectors)
+            for vector in vectors:
+                self.book(vector)
 
-    def skip(self, *, moved: bool = False) -> None:
+    def skip(self, stored: VectorInfo, *, moved: bool = False) -> None:
         """Count an image that had the right vector already.
 
         Args:
+            stored: the vector.
             moved: whether the image was in another place when it was embedded.
         """
         with self.lock:
@@ -106,6 +117,7 @@ class Ledger:
                 return
             self.skipped += 1
             self.moved += moved
+            self.book(stored)
 
     def notice(self, image: Named, notices: Iterable[str]) -> None:
         """Count the damage of an image that is embedded all the same, and write a line for each notice.
@@ -134,6 +146,7 @@ class Ledger:
             self.causes[failure.stage, failure.error] += 1
             if len(self.first_failures) < 10:
                 self.first_failures.append(failure)
+            self.book(failure)
             _write(self.sinks, _fields(failure))
 
     def fail_image(self, image: Named, stage: Stage, error: ImageError) -> None:

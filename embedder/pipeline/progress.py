@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from embedder import exit_codes
 from embedder.pipeline.ledger import Ledger, Tally
 from embedder.pipeline.metrics import Meter, totals_of_report, totals_of_tally
-from embedder.pipeline.notebook import NotebookProgress, in_notebook
+from embedder.pipeline.notebook import NotebookProgress, NotebookSteps, in_notebook
 from embedder.pipeline.report import Report
-from embedder.terminal.bars import Bars, duration
+from embedder.system.steps import are_shown, shown_on
+from embedder.terminal.bars import Bars, duration, steps_on_terminal
 from embedder.terminal.screen import is_terminal, speed
 
 if TYPE_CHECKING:
@@ -78,19 +79,24 @@ class TerminalProgress(Bars):
         tally = ledger.tally()
         if "load" in tally.seconds:
             self.pace.note(time.monotonic(), tally.embedded)
+        found = ledger.expected() if ledger.total is None else (ledger.total, True)
         # Files may have come since they were counted.
-        total = None if ledger.total is None else max(ledger.total, tally.images)
+        total = None if found is None else max(found[0], tally.images)
         bar.total, bar.n = total, tally.images
-        text = bar_text(tally, total, self.pace.rate)
+        text = bar_text(tally, total, self.pace.rate, about="" if found and found[1] else "about ")
         return f"stopping, {text}" if self.stopping() else text
 
     def close(self, _report: Report | None = None, **_about: bool) -> None:
         super().close()
 
 
-def bar_text(tally: Tally, total: int | None, rate: float | None) -> str:
-    """Return what stands beside the bar: `208 of 875, 29/s, 23 s left, 1 failed`."""
-    parts = [f"{tally.images:,} of {total:,}" if total else f"{tally.images:,} images"]
+def bar_text(tally: Tally, total: int | None, rate: float | None, *, about: str = "") -> str:
+    """Return what stands beside the bar: `208 of 875, 29/s, 23 s left, 1 failed`.
+
+    Args:
+        about: stands before a total that is an estimate.
+    """
+    parts = [f"{tally.images:,} of {about}{total:,}" if total else f"{tally.images:,} images"]
     if rate:
         parts.append(speed(rate))
         if total:
@@ -219,20 +225,37 @@ def open_progress(
 
 @contextmanager
 def watching(wanted: Progress | bool) -> Iterator[Progress | None]:
-    """Show a run's progress to whoever calls `embed`, within this block.
+    """Show a run's progress and its steps to whoever calls `embed`, within this block.
 
     Args:
-        wanted: True for a bar in a notebook or on a terminal; False for nothing; or what to call instead.
+        wanted: True for bars in a notebook or on a terminal; False for nothing; or what to call instead.
     """
     if not isinstance(wanted, bool):
         yield wanted
         return
-    bar: NotebookProgress | TerminalProgress | NoProgress = NoProgress()
+    bar: NotebookProgress | TerminalProgress
     if wanted and in_notebook():
         bar = NotebookProgress()
     elif wanted and is_terminal(sys.stderr):
         bar = TerminalProgress()
+    else:
+        yield NoProgress()
+        return
     try:
-        yield bar
+        with shown_on(bar):
+            yield bar
     finally:
         bar.close(None)
+
+
+@contextmanager
+def steps_shown(wanted: bool) -> Iterator[None]:
+    """Show the steps within this block in a notebook or on a terminal, if wanted, and if nobody shows them already."""
+    if not wanted or are_shown():
+        yield
+    elif in_notebook():
+        with shown_on(NotebookSteps()):
+            yield
+    else:
+        with steps_on_terminal():
+            yield

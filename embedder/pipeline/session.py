@@ -163,7 +163,8 @@ class Session:
             failures = stack.enter_context(_lines_file("--failures", self.options.failures))
             notices = stack.enter_context(_lines_file("--notices", self.options.notices))
             sinks = [*([lines] if self.part else []), *([failures] if failures else [])]
-            self._run(source, store, Ledger(*sinks, notice_sinks=[notices] if notices else []))
+            book = self.part.members.add if self.part and self.part.members else None
+            self._run(source, store, Ledger(*sinks, notice_sinks=[notices] if notices else [], book=book))
         report = self.report()
         if self.part and report.exit_code in (exit_codes.DONE, exit_codes.BAD_IMAGES):
             self.part.publish(report.as_json(), lines.getvalue())

@@ -194,7 +194,8 @@ class Pipeline:
             self._lose_store(changed.values(), "check", error)
             done = [each for each in done if not each.has_changed_place]
         for each in done:
-            self.ledger.skip(moved=each.has_moved)
+            assert each.stored is not None
+            self.ledger.skip(each.stored, moved=each.has_moved)
 
     def _lose_store(self, images: Iterable[Named], stage: Stage, error: TransientError) -> None:
         """Count images as failed because the store does not answer any more, and stop the run."""
@@ -315,8 +316,8 @@ class Pipeline:
                 taken=metadata.taken,
             )
 
-    def _write(self, encoded: Iterable[list[StoredVector]]) -> Iterator[int]:
-        def write(group: list[StoredVector]) -> int:
+    def _write(self, encoded: Iterable[list[StoredVector]]) -> Iterator[list[StoredVector]]:
+        def write(group: list[StoredVector]) -> list[StoredVector]:
             with self.ledger.timed("write"):
                 return self._store(group)
 
@@ -325,16 +326,16 @@ class Pipeline:
         writers = self.store.writers
         return parallel_map(write, groups, workers=writers, depth=lambda: 2 * writers, name="write")
 
-    def _store(self, group: list[StoredVector]) -> int:
-        """Write a group, and return how many of its vectors were stored. The others are failures."""
+    def _store(self, group: list[StoredVector]) -> list[StoredVector]:
+        """Write a group, and return those of its vectors that were stored. The others are failures."""
         try:
             self.store.write(group)
         except RejectedError as error:
             if len(group) > 1:
-                return sum(self._store([vector]) for vector in group)
+                return [stored for vector in group for stored in self._store([vector])]
             self.ledger.fail_image(group[0], "write", ImageError("Rejected", str(error)))
-            return 0
+            return []
         except TransientError as error:
             self._lose_store(group, "write", error)
-            return 0
-        return len(group)
+            return []
+        return group

@@ -10,6 +10,7 @@ from typing import Any, overload
 
 from embedder.indexes import CellIndex, UnusableIndexError, kind_for
 from embedder.pipeline.notebook import table
+from embedder.pipeline.progress import steps_shown
 from embedder.stores import Store, open_store
 from embedder.vectors.duplicates import Group, check_threshold, find_duplicates
 from embedder.vectors.meaning import MEANINGLESS, is_random
@@ -93,7 +94,13 @@ class Duplicates(Sequence[Group]):
 
 
 def duplicates(
-    store: str | Path, threshold: float = 0.98, *, prefix: str = "", fingerprint: str | None = None, exact: bool = False
+    store: str | Path,
+    threshold: float = 0.98,
+    *,
+    prefix: str = "",
+    fingerprint: str | None = None,
+    exact: bool = False,
+    progress: bool = True,
 ) -> Duplicates:
     """Group the near-duplicates of a store, as `embedder duplicates` does.
 
@@ -103,6 +110,7 @@ def duplicates(
         prefix: only ids that start with this.
         fingerprint: only vectors made by this model and weights; needed if a store holds several.
         exact: find every pair, also where the store has an index.
+        progress: whether a notebook or a terminal shows how far the work has come.
 
     Returns:
         The groups, a sequence.
@@ -112,7 +120,7 @@ def duplicates(
             are of several kinds.
         TransientError: the store does not answer, or the disk is full.
     """
-    with closing(open_store(str(store), must_exist=True)) as opened:
+    with closing(open_store(str(store), must_exist=True)) as opened, steps_shown(progress):
         check_threshold(threshold)
         index, remark = (None, "") if exact else _index(opened, fingerprint)
         with closing(index) if index is not None else nullcontext():

@@ -11,6 +11,7 @@ from pathlib import Path
 from embedder.pages import check_page
 from embedder.pages.collection import make_gallery
 from embedder.pages.labels import check_labels
+from embedder.pipeline.progress import steps_shown
 from embedder.stores import open_store
 from embedder.vectors.duplicates import check_threshold
 
@@ -43,6 +44,7 @@ def gallery(
     fingerprint: str | None = None,
     labels: Sequence[str] | None = None,
     weights: str | Path = "default",
+    progress: bool = True,
 ) -> Gallery:
     """Write one page of a whole collection, as `embedder gallery` does.
 
@@ -57,6 +59,7 @@ def gallery(
         labels: words or phrases, of which each region of the map shows the one nearest to what its images show; the
             store's model has to read words. None for the folder that a region's images share.
         weights: those that made the store's vectors, for the labels.
+        progress: whether a notebook or a terminal shows how far the work has come.
 
     Raises:
         ConfigurationError: there is no such store, no image matches, too many do, a file cannot be read or written,
@@ -67,7 +70,7 @@ def gallery(
     check_threshold(threshold)
     check_page(page)
     words = [] if labels is None else check_labels(labels)
-    with closing(open_store(str(store), must_exist=True)) as opened:
+    with closing(open_store(str(store), must_exist=True)) as opened, steps_shown(progress):
         shown, without = make_gallery(
             page,
             opened,

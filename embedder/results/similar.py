@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from embedder.errors import ConfigurationError
 from embedder.indexes.search import Found, search, search_stored
+from embedder.pipeline.progress import steps_shown
 from embedder.records import Vectors
 from embedder.stores import Store, open_store
 from embedder.vectors.ids import as_stored, suggestions
@@ -83,6 +84,7 @@ def similar(
     weights: str | Path = "default",
     device: Literal["auto", "cpu", "cuda"] = "auto",
     engine: str = "auto",
+    progress: bool = True,
 ) -> Matches:
     """Find the stored images most like an image, or like what words say, as `embedder similar` does.
 
@@ -99,6 +101,7 @@ def similar(
         weights: those that made the store's vectors, for a query that is not stored.
         device: where the model runs then.
         engine: the library that runs it.
+        progress: whether a notebook or a terminal shows how far the work has come.
 
     Returns:
         At most `k` matches, a sequence.
@@ -112,7 +115,7 @@ def similar(
         raise ConfigurationError(f"k={k}: expected 1 or more")
     if (query is None) == (text is None):
         raise ConfigurationError("expected one query: an image, or words as `text`")
-    with closing(open_store(str(store), must_exist=True)) as opened:
+    with closing(open_store(str(store), must_exist=True)) as opened, steps_shown(progress):
         found = None if query is None else _nearest_to_stored(opened, query, k, fingerprint, prefix)
         stored = found is not None
         if found is None:

@@ -108,12 +108,23 @@ class CompleteSource(Source, Protocol):
 class Countable(Protocol):
     """A source whose images can be counted far more cheaply than they are read."""
 
-    def count(self) -> Iterator[object]:
+    def count(self) -> Iterator[object] | None:
         """Yield something for each image that `references` will yield. It may run beside it, in another thread.
+
+        Returns:
+            None if this source is one of its kind that cannot be counted cheaply.
 
         Raises:
             TransientError: the place does not answer.
         """
+
+
+@runtime_checkable
+class Estimated(Protocol):
+    """A source whose listing is long, and tells early how many images there will be."""
+
+    def expected(self) -> tuple[int, bool] | None:
+        """Return how many images there are by what was listed so far, and whether that is all; None at first."""
 
 
 class Reader(Protocol):

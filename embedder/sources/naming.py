@@ -51,6 +51,8 @@ def unique_stems(references: Iterator[Reference | Failure]) -> Iterator[Referenc
     return iter(found.values())
 
 
+# submitter.seen has the same class, since neither program imports the other, and since what both share, in
+# submitter.manifest, is the format of a run and not the memory of a listing.
 class Seen:
     """The ids and addresses that a listing has yielded: on a disk where they are many, so that memory is bounded."""
 

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from embedder.errors import ConfigurationError
-from embedder.records import Failure, Reference
+from embedder.records import Failure, VectorInfo
 from embedder.sources import S3_SCHEME, Selection, Source
 from embedder.sources.reader import S3Reader, split_uri
 from embedder.sources.shard import refuse_stems, s3_shard
@@ -19,17 +19,20 @@ from submitter.manifest import Run, RunLocation
 class MemberList:
     """The images that were found in the tar files of a shard, one JSON object a line.
 
-    Nothing else says what a tar file held. It is kept compressed, at about 12 bytes an image.
+    Nothing else says what a tar file held. It is kept compressed, at about 30 bytes an image.
     """
 
     def __init__(self) -> None:
         self.packed = io.BytesIO()
         self.lines = gzip.GzipFile(fileobj=self.packed, mode="wb", mtime=0)
 
-    def add(self, item: Reference | Failure) -> None:
-        """Note an image, with its place; or what could not be listed, with the reason."""
-        found = {"failed": f"{item.stage}: {item.error}"} if isinstance(item, Failure) else {"place": item.modified}
-        self.lines.write(json.dumps({"image_id": item.image_id, **found}).encode() + b"\n")
+    def add(self, image: VectorInfo | Failure) -> None:
+        """Note an image, with its content's ETag if that was read; or what could not be listed, with the reason."""
+        if isinstance(image, Failure) and image.stage == "list":
+            found = {"failed": f"{image.stage}: {image.error}"}
+        else:
+            found = {"etag": image.etag} if image.etag else {}
+        self.lines.write(json.dumps({"image_id": image.image_id, **found}).encode() + b"\n")
 
     def close(self) -> bytes:
         """Return the list, complete and compressed."""
@@ -64,7 +67,7 @@ class RunShard:
             ConfigurationError: the selection is not possible for a shard, or the shard cannot be read.
         """
         key = self.location.shard_key(self.number)
-        return s3_shard(self.reader, self.location.bucket, key, selection, self.members.add if self.members else None)
+        return s3_shard(self.reader, self.location.bucket, key, selection)
 
     def finished(self, selection: Selection) -> dict[str, Any] | None:
         """Return the report of an earlier attempt that finished this shard; None without one or if it is damaged.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from embedder.records import Failure, Reference, Sample
 from embedder.sources import Countable, Selection, Source, open_source
@@ -59,12 +60,9 @@ class SeveralSources:
                 self.by_scheme[scheme_of(item.uri)] = source
                 yield item
 
-    def count(self) -> Iterator[object]:
-        for source in self.sources:
-            if source.total is not None:
-                yield from range(source.total)
-            elif isinstance(source, Countable):
-                yield from source.count()
+    def count(self) -> Iterator[object] | None:
+        counts = [_count(each) for each in self.sources]
+        return None if None in counts else itertools.chain.from_iterable(filter(None, counts))
 
     def read(self, reference: Reference) -> Sample:
         return self.by_scheme[scheme_of(reference.uri)].read(reference)
@@ -72,6 +70,12 @@ class SeveralSources:
     def close(self) -> None:
         for each in self.sources:
             each.close()
+
+
+def _count(source: Source) -> Iterable[object] | None:
+    if source.total is not None:
+        return range(source.total)
+    return source.count() if isinstance(source, Countable) else None
 
 
 def joined_name(names: Sequence[str]) -> str:

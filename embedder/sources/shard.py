@@ -14,7 +14,7 @@ from embedder.sources import S3_SCHEME, Readers, Selection, Source
 from embedder.sources.folder import file_uri
 from embedder.sources.naming import image_id
 from embedder.sources.reader import S3Reader, split_uri
-from embedder.sources.tar import Listed, ObjectTarReader, Tar, TarSource
+from embedder.sources.tar import ObjectTarReader, Tar, TarSource
 from embedder.sources.web import web_readers
 from embedder.system.doors import scheme_of
 from submitter.manifest import Entry, parse_entries
@@ -121,18 +121,8 @@ def open_s3_shard(name: str, selection: Selection, stopping: threading.Event) ->
     return s3_shard(S3Reader(stopping), bucket, key, selection)
 
 
-def s3_shard(
-    reader: S3Reader,
-    bucket: str,
-    key: str,
-    selection: Selection,
-    listed: Listed | None = None,
-) -> Source:
-    """Open a shard file in S3 with an existing reader.
-
-    Args:
-        listed: for the images of tar files, where the shard lists these.
-    """
+def s3_shard(reader: S3Reader, bucket: str, key: str, selection: Selection) -> Source:
+    """Open a shard file in S3 with an existing reader."""
     name = f"s3://{bucket}/{key}"
     data = reader.find(bucket, key)
     if data is None:
@@ -140,20 +130,13 @@ def s3_shard(
     entries = _entries(name, data)
     stopping = reader.patience.stopping
     if any(entry.kind == "tar" for entry in entries):
-        return _tars(name, entries, bucket, selection, ObjectTarReader(stopping, reader), listed)
+        return _tars(name, entries, bucket, selection, ObjectTarReader(stopping, reader))
     web = web_readers(selection, stopping)
     readers = Readers(stopping, {"s3": reader, **web})
     return ShardSource(name, entries, lambda entry: entry.located(bucket), selection, readers)
 
 
-def _tars(
-    name: str,
-    entries: list[Entry],
-    bucket: str,
-    selection: Selection,
-    reader: ObjectTarReader,
-    listed: Listed | None,
-) -> TarSource:
+def _tars(name: str, entries: list[Entry], bucket: str, selection: Selection, reader: ObjectTarReader) -> TarSource:
     refuse_stems(name, selection)
     if not all(entry.kind == "tar" for entry in entries):
         raise ConfigurationError(f"{name} is not a shard: it lists both tar files and images")
@@ -162,7 +145,7 @@ def _tars(
         for entry in entries
         for key, uri in [entry.located(bucket)]
     ]
-    return TarSource(name, tars, selection, reader, listed)
+    return TarSource(name, tars, selection, reader)
 
 
 def _entries(name: str, data: bytes) -> list[Entry]:

@@ -24,7 +24,7 @@ from embedder.sources.shard import refuse_stems
 from embedder.sources.web import web_readers
 from embedder.system.cores import usable_cores
 from embedder.system.doors import scheme_of
-from submitter.manifest import ADDRESS_COLUMNS, address_key
+from submitter.manifest import address_column, address_key
 
 ROWS = 1024
 """Rows of a Parquet file that are read at once."""
@@ -203,11 +203,7 @@ def _column(name: str, header: Sequence[str]) -> int:
     Raises:
         ConfigurationError: none has such a name.
     """
-    lowered = [each.strip().lower() for each in header]
-    for each in ADDRESS_COLUMNS:
-        if each in lowered:
-            return lowered.index(each)
-    raise ConfigurationError(
-        f"{name} has no column of addresses: it has {', '.join(header) or 'no header'}, and expected is one of "
-        + ", ".join(ADDRESS_COLUMNS)
-    )
+    try:
+        return address_column(header)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} {error}") from None

@@ -12,10 +12,10 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Self, TypeAlias
+from typing import ClassVar, Self
 from urllib.parse import quote, unquote_to_bytes
 
 from embedder.errors import ConfigurationError, ImageError
@@ -191,10 +191,6 @@ class ObjectTarReader(TarReader):
         self.reader.close()
 
 
-Listed: TypeAlias = Callable[[Reference | Failure], None]
-"""Is called with every image that a source lists."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tar:
     """A tar file of images."""
@@ -210,21 +206,12 @@ class TarSource:
     """The images in tar files, file by file, in the order in which they lie there; see `Source`.
 
     An image's key is the file's key and the member's name below that: `000.tar/0001.jpg`.
-
     """
 
     LINK: ClassVar[str] = "link within a tar file"
 
-    def __init__(
-        self,
-        name: str,
-        tars: list[Tar],
-        selection: Selection,
-        reader: TarReader,
-        listed: Listed | None = None,
-    ) -> None:
+    def __init__(self, name: str, tars: list[Tar], selection: Selection, reader: TarReader) -> None:
         self.name = name
-        self.listed = listed or (lambda _: None)
         self.tars = tars
         self.selection = selection
         self.reader = reader
@@ -232,23 +219,46 @@ class TarSource:
         self.remote = reader.remote
         self.ignored: Counter[str] = Counter()
         self.total: int | None = None
+        self.found = 0
+        """Images that were listed so far."""
+        self.through = 0.0
+        """How many of the files were listed for it; of the file that is being listed, the part of its bytes."""
 
     def references(self) -> Iterator[Reference | Failure]:
         found = self._list()
         return unique_stems(found) if self.selection.image_id == "stem" else found
 
     def _list(self) -> Iterator[Reference | Failure]:
-        for tar in self.tars:
+        for number, tar in enumerate(self.tars, start=1):
             self.reader.ahead.clear()
             for item in self._members(tar):
-                self.listed(item)
+                self.found += 1
                 yield item
+            self.through = number
+
+    def count(self) -> Iterator[object] | None:
+        # In S3, the way from header to header costs as much as the images between them.
+        return None if self.remote else self._count()
+
+    def _count(self) -> Iterator[object]:
+        for tar in self.tars:
+            try:
+                with self.reader.open(tar.uri) as file:
+                    yield from (each for each in tar_members(file) if not self._reason_to_ignore(each))
+            except ImageError as error:
+                yield error  # the listing makes one failure of it
+
+    def expected(self) -> tuple[int, bool] | None:
+        part = self.through / len(self.tars)
+        return (round(self.found / part), part == 1) if part else None
 
     def _members(self, tar: Tar) -> Iterator[Reference | Failure]:
         absent = set(tar.only or ())
         try:
             with Seen() as seen, self.reader.open(tar.uri) as file:
+                before = self.through
                 for member in tar_members(file):
+                    self.through = before + min(member.offset + member.size, file.size) / (file.size + 1)
                     if item := self._item(tar, file, member, seen):
                         absent.discard(item.image_id)
                         yield item
@@ -262,12 +272,12 @@ class TarSource:
             yield Failure(image_id=identity, stage="list", error="NotFound", message=message)
 
     def _item(self, tar: Tar, file: Ranges, member: Member, seen: Seen) -> Reference | Failure | None:
-        name = readable_name(member.name).removeprefix("./")
+        name = _readable(member)
         uri = member_uri(tar.uri, member.name)
         identity = image_id(self.selection.image_id, key=f"{tar.key}/{name}", uri=uri)
         if tar.only is not None and identity not in tar.only:
             return None
-        if reason := self.selection.reason_to_ignore(name) or (self.LINK if member.link else None):
+        if reason := self._reason_to_ignore(member):
             self.ignored[reason] += 1
             return None
         place = Place(stamp=file.stamp, offset=member.offset, size=member.size)
@@ -283,11 +293,18 @@ class TarSource:
                 self.reader.ahead.keep(uri, place, data)
         return Reference(image_id=identity, uri=uri, size=member.size, modified=str(place))
 
+    def _reason_to_ignore(self, member: Member) -> str | None:
+        return self.selection.reason_to_ignore(_readable(member)) or (self.LINK if member.link else None)
+
     def read(self, reference: Reference) -> Sample:
         return self.reader.read(reference)
 
     def close(self) -> None:
         self.reader.close()
+
+
+def _readable(member: Member) -> str:
+    return readable_name(member.name).removeprefix("./")
 
 
 def open_local_tars(name: str, selection: Selection, stopping: threading.Event) -> TarSource:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from embedder.errors import ConfigurationError
-from embedder.records import StoredVector, Vectors
+from embedder.records import StoredVector, Vectors, numbers_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import CreateVectorIndexActionTypeDef
@@ -112,9 +112,9 @@ def check(table: Mapping[str, Any], dimension: int) -> None:
 
 def decoded(vector: StoredVector) -> Vectors:
     """Return the vector that the bytes stand for, (dimension,) float32."""
-    numbers = np.frombuffer(vector.vector, np.dtype(vector.data_type).newbyteorder("<")).astype(np.float32)
-    made: Vectors = numbers if vector.scale is None else numbers * np.float32(vector.scale)
-    return made
+    scales = None if vector.scale is None else [vector.scale]
+    numbers: Vectors = numbers_of([vector.vector], np.dtype(vector.data_type), scales)[0].astype(np.float32)
+    return numbers
 
 
 def listed(vector: Vectors) -> list[dict[str, str]]:

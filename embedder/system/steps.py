@@ -39,6 +39,11 @@ def shown_on(display: Display | None) -> Iterator[None]:
         _display.reset(token)
 
 
+def are_shown() -> bool:
+    """Say whether the steps of this thread are shown already."""
+    return _display.get() is not None
+
+
 @contextmanager
 def step(name: str, *, total: int | None = None, unit: str = "") -> Iterator[Advance]:
     """Take a step. Call what the block gets with the amount that was done since the call before.

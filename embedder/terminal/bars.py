@@ -6,10 +6,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from embedder.system.steps import Advance, shown_on
-from embedder.terminal.screen import is_terminal, width
+from embedder.terminal.screen import is_terminal, shortened, width
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -19,6 +20,8 @@ MARGIN = 4
 """Columns to leave free at the right, so that the `^C` that a terminal prints does not begin another line."""
 ERASE_LINE = "\r\x1b[K"
 """Takes away what tqdm has not written itself."""
+LEAST_BAR, LEAST_NAME = 14, 20
+"""Columns of a bar with its percentage, and of what stands beside it, where an address has to be shortened for them."""
 DELAY_SECONDS = 0.4
 """A step that ends sooner is not shown."""
 
@@ -48,7 +51,8 @@ class Bars:
 
         self._start()
         # With a delay of its own, tqdm draws nothing when it begins. It would not take such a bar off again, either.
-        bar: tqdm[Any] = tqdm(total=total, file=sys.stderr, leave=False, delay=delay or 1.0)
+        # A log line that is written before has it drawn all the same: as nothing, until it has a text.
+        bar: tqdm[Any] = tqdm(total=total, file=sys.stderr, leave=False, delay=delay or 1.0, bar_format=" ")
         bar.delay = 0.0
         with self.changing:
             self.shown[bar] = (lambda: text(bar)), delay
@@ -97,7 +101,14 @@ class Bars:
     @contextmanager
     def step(self, name: str, total: int | None, unit: str) -> Iterator[Advance]:
         """Show a step; see `Display`."""
-        bar = self.add(total, lambda bar: step_text(name, bar.n, bar.total, unit, _age(bar)), delay=DELAY_SECONDS)
+
+        def text(bar: tqdm[Any]) -> str:
+            # An address would leave no room for its own bar.
+            fits = partial(step_text, done=bar.n, total=bar.total, unit=unit, seconds=_age(bar))
+            room = width() - MARGIN - (LEAST_BAR if bar.total else 0) - len(fits(""))
+            return fits(shortened(name, max(room, LEAST_NAME)))
+
+        bar = self.add(total, text, delay=DELAY_SECONDS)
         try:
             yield lambda count: _advance(bar, count)
         finally:
@@ -118,14 +129,20 @@ def steps_on_terminal() -> Iterator[None]:
         bars.close()
 
 
-def step_text(name: str, done: float, total: float | None, unit: str, seconds: float) -> str:
-    """Return what stands beside a step's bar: `timing the engines, 2 of 5`."""
+def step_text(name: str, done: float, total: float | None, unit: str, seconds: float | None = None) -> str:
+    """Return what stands beside a step's bar: `timing the engines, 2 of 5`.
+
+    Args:
+        seconds: how long it has taken, to be told where nothing else can be.
+    """
     if unit == "B":
         amount = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else f"{done / 1e6:.1f} MB"
         return f"{name}, {amount}" if done else name
     if total:
         return f"{name}, {done:,} of {total:,}" + (f" {unit}" if unit else "")
-    return f"{name}, {done:,} {unit}" if done else f"{name}, {duration(seconds)}"
+    if done:
+        return f"{name}, {done:,} {unit}"
+    return name if seconds is None else f"{name}, {duration(seconds)}"
 
 
 def duration(seconds: float) -> str:

@@ -53,7 +53,12 @@ def embed_query(image: OneImage, identity: str, *, store: str, weights: str, dev
     stored = _checkpoint(identity, store, weights, STORED_QUERY)[0]
     try:
         with Embedder(
-            model=stored.model, weights=weights, normalize=stored.normalized, device=device, engine=engine
+            model=stored.model,
+            weights=weights,
+            normalize=stored.normalized,
+            device=device,
+            engine=engine,
+            progress=False,  # its steps are shown where the caller's are
         ) as embedder:
             query: Vectors = embedder(image)[0]
     except ImageError as error:

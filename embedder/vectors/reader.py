@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from embedder.errors import ConfigurationError
-from embedder.records import BLOCK_ATTRIBUTES, METADATA_ATTRIBUTES, Block, StoredVector, Vectors
+from embedder.records import BLOCK_ATTRIBUTES, METADATA_ATTRIBUTES, Block, StoredVector, Vectors, numbers_of
 from embedder.stores import Store, open_store
 from embedder.system.steps import step
 from embedder.system.threads import grouped
@@ -278,14 +278,11 @@ def _stacked(
     """
     name, dimension, scaled = next(iter(shapes))
     kind = np.sctypeDict.get(name, np.void)
-    data_type = np.dtype(kind).newbyteorder("<")
-    factors = np.array(scales if scaled else [], np.float64)
+    data_type = np.dtype(kind)
+    factors = [scale for scale in scales if scale is not None]
     fits = data_type.kind in "fiu" and set(map(len, rows)) == {dimension * data_type.itemsize}
     if len(shapes) > 1 or not fits or not (np.abs(factors) <= LARGEST_SCALE).all():
         raise ConfigurationError(
             f"{store} holds vectors whose bytes are not {dimension} numbers of {name}: something else has written to it"
         )
-    vectors: Vectors = np.frombuffer(b"".join(rows), data_type).reshape(len(rows), dimension)
-    if scaled:
-        vectors = np.multiply(vectors, factors.astype(np.float32)[:, None], dtype=np.float32)
-    return vectors
+    return numbers_of(rows, data_type, factors if scaled else None)

@@ -14,22 +14,35 @@ from pathlib import Path
 from embedder import cli
 from tests.cli import ROOT, Result
 
-HEAVY = {"torch", "torchvision", "PIL", "numpy", "boto3", "botocore", "tqdm", "pandas", "pyarrow", "safetensors"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "PIL",
+    "numpy",
+    "boto3",
+    "botocore",
+    "tqdm",
+    "pandas",
+    "pyarrow",
+    "safetensors",
+    "faiss",
+}
 
 
 @contextlib.contextmanager
 def restored() -> Iterator[None]:
     """Put back what a command changes in its process: signal handlers, and where logs go."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
+    root, own = logging.getLogger(), logging.getLogger("embedder")
+    before, levels = list(root.handlers), (root.level, own.level)
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
         root.handlers[:] = before
-        root.setLevel(level)
+        for each, level in zip((root, own), levels, strict=True):
+            each.setLevel(level)
 
 
 def command(*arguments: str | Path) -> Result:

@@ -20,7 +20,7 @@ from tests.cli import Cli
 from tests.embedder.commands import command
 from tests.embedder.conftest import UseEnvironment
 from tests.embedder.pictures import jpeg, put
-from tests.embedder.stored import contents, fill, stored
+from tests.embedder.stored import contents, fill, many, stored
 from tests.parts import fault_proxy
 from tests.parts.dynamodb import DynamoDB
 from tests.parts.fault_proxy import RESET
@@ -155,7 +155,7 @@ class TestPrecedence:
 
     def code(self, *, failed: int = 0, transient: int = 0, error: bool = False, signal: int = 0) -> int:
         ledger, stop = Ledger(), Stop()
-        ledger.embed(5)
+        ledger.embed(many(5))
         for number in range(failed):
             bad = Failure(image_id=str(number), stage="fetch", error="X", message="x", transient=number < transient)
             ledger.fail(bad)

@@ -26,6 +26,7 @@ from tests.embedder.emf import check, parsed, sums
 from tests.embedder.pictures import put
 from tests.embedder.sources.test_run import SHARDS, write_run
 from tests.embedder.stand_in import PixelEncoder
+from tests.embedder.stored import many, stored
 from tests.parts.s3 import S3
 
 RUN = "20261123T091500Z-1a2b3c4d"
@@ -249,11 +250,11 @@ class TestMeter:
 
     def test_only_what_is_new_is_told(self) -> None:
         meter, ledger = self.meter_and_ledger()
-        ledger.embed(3)
+        ledger.embed(many(3))
         (first,) = meter.take(totals_of_tally(ledger.tally()))
         assert meter.take(totals_of_tally(ledger.tally())) == []
-        ledger.skip()
-        ledger.skip()
+        ledger.skip(stored("s"))
+        ledger.skip(stored("s"))
         ledger.fail(Failure(image_id="x", stage="decode", error="Corrupt", message="x"))
         second, of_stage = meter.take(totals_of_tally(ledger.tally()))
         for line in (first, second, of_stage):
@@ -271,7 +272,7 @@ class TestMeter:
         rates = []
         for seconds, embedded in ((10, 50), (10, 100), (0.2, 16)):
             now += seconds
-            ledger.embed(embedded)
+            ledger.embed(many(embedded))
             rates += [line.get("ImagesPerSecond") for line in meter.take(totals_of_tally(ledger.tally()))]
         assert rates == [5, 10, None]
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from embedder import Embedder, embed
 from embedder.commands.doctor import show
+from embedder.config import origin
 from embedder.doctor import Result
+from embedder.logs import open_log
 from embedder.records import Pixels, Vectors
+from embedder.system.steps import step
+from embedder.terminal.bars import steps_on_terminal
 from tests.embedder.commands import command
 from tests.embedder.pictures import put
 from tests.embedder.stand_in import PixelEncoder, only_engine
@@ -68,6 +75,44 @@ def test_a_run_shows_a_total_its_steps_and_an_outcome() -> None:
     assert "\x1b[31mfailed\x1b[0m" in first.raw
     Path("images", "broken.jpg").unlink()
     assert in_terminal(*RUN).left[0] == "Nothing to do: all 9 images are in v.db already."
+
+
+@pytest.mark.usefixtures("slow")
+def test_python_shows_the_same_steps_unless_told_not_to() -> None:
+    put(Path("images"), "1.jpg")
+
+    def run() -> int:
+        return embed("images", "v.db", weights="random").exit_code
+
+    def make(*, progress: bool) -> int:
+        Embedder(weights="random", progress=progress).close()
+        return 0
+
+    run_shown, made, quiet = on_terminal(run), on_terminal(partial(make, progress=True)), partial(make, progress=False)
+    assert any("0 of 1" in each for each in run_shown.frames)
+    for shown in (run_shown, made):
+        assert any(re.match(r"loading resnet18, \d s", each) for each in shown.frames), shown.raw
+        assert not shown.left
+    assert on_terminal(quiet).raw == ""
+
+
+def test_a_long_address_leaves_room_for_its_bar_and_a_library_says_nothing() -> None:
+    def download() -> int:
+        open_log(as_json=False, origin=origin(None))
+        with (
+            steps_on_terminal(),
+            step(f"downloading https://hub/{'x' * 80}/a.bin", total=9_000_000, unit="B") as advance,
+        ):
+            advance(3_000_000)
+            logging.getLogger("httpx").info("HTTP Request: GET")
+            logging.getLogger("embedder").info("ours")
+            time.sleep(0.7)
+        return 0
+
+    said, *bars = on_terminal(download).frames
+    assert said.endswith(" ours")
+    assert re.fullmatch(r" 33% \|█\S*\s+\| downloading https\S+…\S+/a\.bin, 3\.0 of 9\.0 MB", bars[-1]), bars
+    assert len(bars[-1]) <= 80
 
 
 def test_a_run_whose_every_image_fails(encoder: PixelEncoder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ FULL = PLAIN | {
     "function_url": "true",
     "key": KEY,
     "inventory": "s3://inventories/all/",
+    "read_buckets": "pictures",
     "alarm_emails": "somebody@example.com",
     "options": "dtype=float16,max_failures=5%",
     "tags": "team=search",

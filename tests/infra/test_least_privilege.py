@@ -91,6 +91,18 @@ def test_an_inventory_may_be_read_where_the_setting_says(full: Assembly) -> None
     assert "arn:<AWS::Partition>:s3:::inventories/all/*" in resources(full, SUBMITTER, "s3:GetObject")
 
 
+def test_other_buckets_are_only_read(full: Assembly) -> None:
+    """By the workers' role, and through the gateway, which would refuse what the role allows."""
+    others = "arn:<AWS::Partition>:s3:::pictures"
+    assert resources(full, WORKER, "s3:GetObject") == {"bucket/*", f"{others}/*"}
+    assert resources(full, WORKER, "s3:ListBucket") == {"bucket", others}
+    assert not any("pictures" in each for each in resources(full, WORKER, "s3:PutObject"))
+    (gateway,) = [each for name, each in full.resources("AWS::EC2::VPCEndpoint").items() if "S3" in name]
+    statements = gateway["Properties"]["PolicyDocument"]["Statement"]
+    (through,) = [each for each in statements if others in map(shown_arn, each["Resource"])]
+    assert set(through["Action"]) == {"s3:GetObject", "s3:ListBucket"}
+
+
 def test_no_wildcard_is_without_a_reason(stage: Assembly) -> None:
     reasons = stage.reasons()
     wild = set()

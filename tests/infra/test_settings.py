@@ -76,6 +76,7 @@ def test_the_stages_of_the_repository_are_right() -> None:
         ({"notify": "images"}, "expected a folder such as images/"),
         ({"alarm_emails": ["nobody"]}, "has 'nobody', which is no address"),
         ({"inventory": "inventories/all"}, "expected an address"),
+        ({"read_buckets": "pictures,s3://others"}, "read_buckets has 's3://others'"),
         ({"stuck_minutes": 1}, "expected 5 to 1440"),
         ({"cpu_instances": ""}, "cpu_instances is empty"),
         ({"cpu_instances": "m7g.xlarge,m7i.xlarge"}, "m7g.xlarge (arm64) and m7i.xlarge (x86_64)"),
@@ -89,12 +90,15 @@ def test_the_stages_of_the_repository_are_right() -> None:
         ({"vector_index": 512}, "40 vCPUs may write 28,000 units/s, but the new table takes 12,000"),
         ({"vector_index": 512, "table": "vectors"}, "run `embedder index dynamodb://vectors`"),
         ({"spot_vcpus": 1000, "options": "dtype=float16"}, "set warm_throughput = 201600"),
+        ({"spot_vcpus": 64, "workers": "gpu"}, "72 vCPUs may write 21,600 units/s"),
         ({"subnets": "private"}, "expected isolated, public, or ids such as subnet-"),
-        ({"subnets": "subnet-0a"}, "vpc and the ids of its subnets belong together"),
-        ({"vpc": "vpc-0a"}, "vpc and the ids of its subnets belong together"),
+        ({"subnets": "subnet-0123456a"}, "vpc and the ids of its subnets belong together"),
+        ({"vpc": "vpc-0123456a"}, "vpc and the ids of its subnets belong together"),
         ({"endpoints": "s3"}, "are for an existing vpc"),
-        ({"vpc": "vpc-0a", "subnets": "subnet-0a", "endpoints": "sqs"}, "endpoints has 'sqs'"),
-        ({"vpc": "vpc-0a", "subnets": "subnet-0a", "endpoints": "s3"}, "give the subnets' route_tables"),
+        ({"vpc": "vpc-0123456a", "subnets": "subnet-0123456a", "endpoints": "sqs"}, "endpoints has 'sqs'"),
+        ({"vpc": "vpc-0123456a", "subnets": "subnet-0123456a", "endpoints": "s3"}, "give the subnets' route_tables"),
+        ({"vpc": "vpc-0123456", "subnets": "subnet-0123456a"}, "vpc is 'vpc-0123456', expected the id of a VPC"),
+        ({"vpc": "vpc-0123456a", "subnets": "subnet-0123456a", "route_tables": "rtb-1"}, "route_tables has 'rtb-1'"),
         ({"zones": "a,b"}, "expected names of availability zones such as us-east-1a"),
         ({"endpoint_zones": 4}, "expected 1 to 3"),
     ],
@@ -205,6 +209,8 @@ def test_the_context_of_the_cdk_is_passed_on() -> None:
     assert found.context == {boundary: {"name": "b"}, "@aws-cdk/core:bootstrapQualifier": "team"}
     with pytest.raises(SettingsError, match=r"permissionsBoundary=.*the value is not JSON"):
         read_deployment({boundary: '{"name": '})
+    with pytest.raises(SettingsError, match="permissionBoundary: the CDK knows no such context; did you mean"):
+        read_deployment({"@aws-cdk/core:permissionBoundary": '{"name": "b"}'})
 
 
 def test_an_existing_table_is_warmed_by_its_owner() -> None:

@@ -362,7 +362,14 @@ def test_anomalies_are_watched(plain: Assembly) -> None:
 
 
 def test_what_tags_would_replace_has_none(plain: Assembly, full: Assembly) -> None:
-    """CloudFormation replaces Batch's resources when their tags change, and running jobs end."""
+    """CloudFormation replaces Batch's resources when their tags change, and running jobs end.
+
+    Tags of a stack would reach all of its resources, whatever their own say.
+    """
+    for assembly in (plain, full):
+        manifest = json.loads((assembly.folder / "manifest.json").read_text(encoding="utf-8"))
+        (stack,) = [each for each in manifest["artifacts"].values() if each["type"] == "aws:cloudformation:stack"]
+        assert not stack["properties"].get("tags")
     assert {each["Key"] for each in full.only("AWS::DynamoDB::Table")["Tags"]} == {
         "devops-guru-embedder",
         "embedder-stage",
@@ -400,7 +407,7 @@ def test_a_pipeline_delivers_stages_to_their_accounts(tmp_path: Path) -> None:
         account = "111111111111"
         region = "eu-central-1"
         workers = ["cpu"]
-        cpu_image = "{PLAIN["cpu_image"]}"
+        cpu_instances = ["m7g.xlarge"]
         [prod]
         account = "222222222222"
         region = "us-east-1"
@@ -421,6 +428,16 @@ def test_a_pipeline_delivers_stages_to_their_accounts(tmp_path: Path) -> None:
     assert list(found)[-2:] == ["beta", "prod"]
     assert "Approve-prod" in found["prod"]
     assert "Approve-beta" not in found["beta"]
+    builders = {
+        each["Properties"]["Environment"]["Image"]
+        for each in template["Resources"].values()
+        if each["Type"] == "AWS::CodeBuild::Project" and each["Properties"]["Environment"]["PrivilegedMode"]
+    }
+    assert builders == {"aws/codebuild/amazonlinux-aarch64-standard:3.0"}, "an x86 machine would emulate arm64"
+    stages.write_text(re.sub("cpu_image = .*", "", stages.read_text()))
+    done = run_app("-c", "pipeline=true", "-c", f"stages={stages}", "-o", str(tmp_path / "none"))
+    assert done.returncode == 2
+    assert "need images for arm64 and x86_64, and one kind of machine builds them all" in done.stderr
 
 
 @pytest.mark.slow
@@ -446,10 +463,10 @@ def test_a_platform_teams_network_is_used(tmp_path: Path) -> None:
         **PLAIN,
         "stage": "given",
         "workers": "cpu",
-        "vpc": "vpc-0a",
-        "subnets": "subnet-0a,subnet-0b",
-        "endpoints": "dynamodb,logs",
-        "route_tables": "rtb-0a",
+        "vpc": "vpc-0123456a",
+        "subnets": "subnet-0123456a,subnet-0123456b",
+        "endpoints": "dynamodb,logs,ssm",
+        "route_tables": "rtb-0123456a",
     }
     out = tmp_path / "out"
     done = run_app("-o", str(out), *(word for each in chosen.items() for word in ("-c", "=".join(each))))
@@ -458,8 +475,8 @@ def test_a_platform_teams_network_is_used(tmp_path: Path) -> None:
     for kind in ("VPC", "Subnet", "RouteTable", "FlowLog"):
         assert not made.resources(f"AWS::EC2::{kind}")
     found = endpoints(made)
-    assert set(found) == {"dynamodb", "logs"}
-    assert (found["dynamodb"]["RouteTableIds"], found["dynamodb"]["VpcId"]) == (["rtb-0a"], "vpc-0a")
-    assert found["logs"]["SubnetIds"] == ["subnet-0a", "subnet-0b"]
+    assert set(found) == {"dynamodb", "logs", "ssm"}
+    assert (found["dynamodb"]["RouteTableIds"], found["dynamodb"]["VpcId"]) == (["rtb-0123456a"], "vpc-0123456a")
+    assert found["logs"]["SubnetIds"] == ["subnet-0123456a", "subnet-0123456b"]
     for environment in made.properties("AWS::Batch::ComputeEnvironment"):
-        assert environment["ComputeResources"]["Subnets"] == ["subnet-0a", "subnet-0b"]
+        assert environment["ComputeResources"]["Subnets"] == ["subnet-0123456a", "subnet-0123456b"]

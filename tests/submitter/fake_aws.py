@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -93,9 +94,11 @@ class FakeAws:
         body = self.objects.get(_key(request))
         if body is None:
             return xml_error(404, "NoSuchKey")
-        begin = int((_text(request.headers.get("Range")) or "bytes=0-")[6:-1])
-        headers = {"content-length": str(len(body) - begin), "etag": f'"{hashlib.md5(body).hexdigest()}"'}
-        return Answer(body[begin:], 206 if begin else 200, headers)
+        asked = _text(request.headers.get("Range"))
+        begin, end = re.fullmatch(r"bytes=(\d+)-(\d*)", asked or "bytes=0-").groups()  # type: ignore[union-attr]
+        part = body[int(begin) : int(end) + 1 if end else None]
+        headers = {"content-length": str(len(part)), "etag": f'"{hashlib.md5(body).hexdigest()}"'}
+        return Answer(part, 206 if asked else 200, headers)
 
     def _putobject(self, request: Any) -> Answer:
         key = _key(request)

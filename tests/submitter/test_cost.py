@@ -13,6 +13,7 @@ from infra.settings import StageSettings
 from infra.settings_checks import IMAGES_PER_VCPU
 from infra.worker_sizes import SIZES
 from scripts.cost_table import ON_SPOT, cost_table, machines, million
+from submitter.clients import Services
 from submitter.cost import Rates, estimate, read_rates, write_units
 from submitter.dry_run import dry_run
 from submitter.errors import UsageError
@@ -48,6 +49,7 @@ def test_write_units_against_dynamodbs_own_rule(key: str) -> None:
 def test_an_estimate_by_hand() -> None:
     cost = estimate(
         images=1_000_000,
+        gets=1_000_000,
         objects=1_000_000,
         shards=1000,
         units=3_000_000,
@@ -68,7 +70,7 @@ def test_an_estimate_by_hand() -> None:
 
 
 def test_a_small_run_starts_one_machine() -> None:
-    small = estimate(images=10, objects=10, shards=1, units=10, class_bytes={}, rates=Rates())
+    small = estimate(images=10, gets=10, objects=10, shards=1, units=10, class_bytes={}, rates=Rates())
     assert small.idle == pytest.approx(4 * 240 / 3600 * 0.0504)
 
 
@@ -128,7 +130,9 @@ def order_of(*found: S3Object, shard_size: int = 1000) -> NewRun:
 
 def test_a_plan_counts_what_a_run_would_hold() -> None:
     found = [S3Object(key=f"{number}.jpg", etag="e", size=2**30) for number in range(25)]
-    planned = dry_run(order_of(*found, S3Object(key="x.txt", etag="e", size=1), shard_size=10), "bucket", Rates())
+    planned = dry_run(
+        order_of(*found, S3Object(key="x.txt", etag="e", size=1), shard_size=10), "bucket", Rates(), Services()
+    )
     assert (planned.images, planned.bytes) == (25, 25 * 2**30)
     assert (planned.shards, planned.jobs) == (4, 1), "eight of a gibibyte each reach the cap before ten do"
     assert planned.write_units == 75
@@ -138,10 +142,10 @@ def test_a_plan_counts_what_a_run_would_hold() -> None:
 
 def test_a_plan_of_more_than_one_array() -> None:
     entries = (Entry(key=str(number), etag=None, size=1) for number in range(10_001))
-    planned = dry_run(NewRun(run_id="r", source="paths", entries=entries, shard_size=1), "b", Rates())
+    planned = dry_run(NewRun(run_id="r", source="paths", entries=entries, shard_size=1), "b", Rates(), Services())
     assert (planned.shards, planned.jobs) == (10_001, 2)
 
 
 def test_a_plan_of_nothing() -> None:
     with pytest.raises(UsageError, match="no image was found"):
-        dry_run(order_of(S3Object(key="x.txt", etag="e", size=1)), "bucket", Rates())
+        dry_run(order_of(S3Object(key="x.txt", etag="e", size=1)), "bucket", Rates(), Services())

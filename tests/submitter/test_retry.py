@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+import json
 from typing import Any
 
 import pytest
@@ -126,6 +128,31 @@ def test_manifest_and_table_agree(submitter_cloud: Cloud, run: str) -> None:
     verdict, differences = reconcile(submitter_cloud, run)
     assert (verdict.images, differences, verdict.exit_code) == (5, [], 0)
     assert verdict.fingerprints == {"resnet18/abc/pre1/float32": 5}
+
+
+def test_images_of_tar_files_are_told_by_their_content(submitter_cloud: Cloud) -> None:
+    submitter_cloud.put("shards/0.tar")
+    run = str(handler({"Paths": ["shards/0.tar"]}, LambdaContext())["run_uri"])
+    found = [
+        {"image_id": "same", "etag": "a"},
+        {"image_id": "other", "etag": "b"},
+        {"image_id": "absent", "etag": "c"},
+        {"image_id": "unread"},
+        {"image_id": "same", "failed": "list: Collision"},
+    ]
+    lines = gzip.compress(b"".join(json.dumps(each).encode() + b"\n" for each in found))
+    submitter_cloud.put(RunLocation.parse(run).members_key(0), body=lines)
+    submitter_cloud.report(run, 0, embedded=3, skipped=0, failures=["unread", "same"])
+    for image_id in ("same", "other", "unread"):
+        submitter_cloud.store(image_id, "a")
+    verdict, differences = reconcile(submitter_cloud, run)
+    assert verdict.images == len(found)
+    assert differences == [
+        ("changed", "other"),
+        ("absent", "absent"),
+        ("failed", "unread"),
+        ("failed", "same"),
+    ], "of which the vector that is stored under `unread` is of an earlier content"
 
 
 def test_every_difference_is_named(submitter_cloud: Cloud, run: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 
 import pytest
@@ -33,7 +34,7 @@ TARS = {
 
 MENDED = {
     "shards/001.tar": tar_bytes({"0.jpg": jpeg(10), "1.jpg": jpeg(11), "2.jpg": jpeg(12)}),
-    "shards/002.tar": tar_bytes({"0.jpg": jpeg(20), "1.jpg": jpeg(21)}),
+    "shards/002.tar": tar_bytes({"new.txt": b"moves what follows", "0.jpg": jpeg(20), "1.jpg": jpeg(22)}),
     "shards/004.tar": tar_bytes({"0.jpg": jpeg(40)}),
 }
 
@@ -51,8 +52,10 @@ def test_a_run_of_tar_files(terminal: Terminal) -> None:
     cloud.put("shards/000.json")
     submit = ("submit", "shards/{000..004}.tar", "--shard-size", "2")
     planned = terminal(*submit, "--dry-run")
-    assert (planned["tars"], planned["images"], planned["shards"], planned["cost_usd"]) == (5, None, 3, None)
+    assert (planned["tars"], planned["images"], planned["shards"]) == (5, None, 3)
     assert planned["bytes"] == sum(map(len, TARS.values()))
+    assert planned["estimated"]["images"] == pytest.approx(8, abs=4), "one of the four files is not looked into"
+    assert planned["cost_usd"]["total"] > 0
     answer = terminal(*submit, "--run-id", "first")
     assert (answer["tars"], answer["images"], answer["empty_paths"]) == (5, None, ["shards/004.tar"])
     assert terminal(*submit, "--run-id", "first") == answer, "as when the request is delivered twice"
@@ -102,7 +105,7 @@ def test_a_run_of_tar_files(terminal: Terminal) -> None:
         assert second.only == ("shards/001.tar/1.jpg",)
         assert [each.only for shard in cloud.entries(retried["run_uri"])[1:] for each in shard] == [None, None]
         reports = [terminal.work(retried["run_uri"], number) for number in range(2)]
-        assert [(each.embedded, each.skipped, each.failed) for each in reports] == [(1, 1, 1), (1, 2, 0)]
+        assert [(each.embedded, each.skipped, each.failed) for each in reports] == [(1, 1, 1), (2, 1, 0)]
     final = terminal("status", retried["run_uri"])
     assert (final["images"], final["failures"], final["finished"]) == (6, {"list: Collision": 1}, True)
     stored = contents(f"dynamodb://{cloud.targets.table}")
@@ -112,4 +115,8 @@ def test_a_run_of_tar_files(terminal: Terminal) -> None:
         *(f"shards/002.tar/{number}.jpg" for number in range(2)),
     }
     outdated = terminal("verify", run)
-    assert outdated["counts"] == {"failed": 3, "changed": 3}, "what was packed again has other places"
+    assert outdated["counts"] == {"failed": 3, "changed": 2}
+    changed = {each["image_id"]: each["detail"] for each in outdated["differences"] if each["kind"] == "changed"}
+    assert set(changed) == {"shards/001.tar/1.jpg", "shards/002.tar/1.jpg"}, "and not what was only packed again"
+    old, new = (hashlib.md5(jpeg(number)).hexdigest() for number in (21, 22))
+    assert changed["shards/002.tar/1.jpg"] == f"the manifest has ETag {old}, the table {new}"

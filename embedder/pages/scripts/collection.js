@@ -11,20 +11,14 @@ const folder = (image) => ids[image].slice(0, ids[image].lastIndexOf("/") + 1);
 const name = (image) => ids[image].slice(ids[image].lastIndexOf("/") + 1) || ids[image];
 const width = (image) => data.sizes[2 * image];
 const height = (image) => data.sizes[2 * image + 1];
-const pixels = (image) => (width(image) ? `${figure(width(image))} × ${figure(height(image))}` : "");
+const pixels = (image) => measured(width(image), height(image));
 const format = (image) => data.formats[data.format[image]] || "unknown";
 const taken = (image) => data.taken[image] || "";
 const date = (image) => taken(image).slice(0, 10) || data.modified[image] || data.embedded[image];
 const address = (image) => (data.addresses[image] === null ? "" : data.root + data.addresses[image]);
 
-const local = (image) => /^file:\/\/\/(?!\/)/.test(address(image)); // a fourth slash would begin a host
-
-// The path of a file as a shell knows it, or the address of an object.
-function path(image) {
-  const whole = address(image);
-  if (!local(image)) return whole || ids[image];
-  try { return decodeURIComponent(whole.slice(7)); } catch { return whole; } // a name that is not UTF-8
-}
+const local = (image) => isLocal(address(image));
+const path = (image) => pathOf(address(image)) || ids[image];
 
 const regionName = (number) => regions[number].word?.text || regions[number].label || name(regions[number].representative);
 

@@ -33,6 +33,35 @@ function weight(bytes) {
   return `${(bytes / 1000 ** power).toPrecision(3)} ${["", "kB", "MB", "GB"][power]}`;
 }
 
+// What is known of a picture, as a list.
+function facts(entries) {
+  const list = element("dl");
+  for (const [term, value] of entries) {
+    if (!value) continue;
+    const made = element("dd");
+    made.append(named(value));
+    list.append(element("dt", term), made);
+  }
+  return list;
+}
+
+const isLocal = (address) => /^file:\/\/\/(?!\/)/.test(address); // a fourth slash would begin a host
+const measured = (width, height) => (width ? `${figure(width)} × ${figure(height)}` : "");
+
+// The path of a file as a shell knows it, or the address of an object.
+function pathOf(address) {
+  if (!isLocal(address)) return address;
+  try { return decodeURIComponent(address.slice(7)); } catch { return address; } // a name that is not UTF-8
+}
+
+function openOriginal(address) {
+  const link = element("a", "Open original", "button");
+  link.href = address;
+  link.target = "_blank";
+  link.rel = "noopener";
+  return link;
+}
+
 async function copy(text, said) {
   await navigator.clipboard.writeText(text);
   said("Copied");

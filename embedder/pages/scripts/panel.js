@@ -1,27 +1,20 @@
 // The chosen picture, what is known of it, and its neighbours.
 function described(image) {
-  const list = element("dl");
-  const entry = (term, value) => { if (value) { const made = element("dd"); made.append(named(value)); list.append(element("dt", term), made); } };
-  entry("Pixels", pixels(image));
-  entry("Size", weight(data.bytes[image]));
-  entry("Format", data.formats[data.format[image]]);
-  entry("Taken", taken(image).replace("T", " "));
-  entry("Modified", data.modified[image]);
-  entry("Embedded", data.embedded[image]);
-  entry("Made by", data.fingerprint + (data.random ? ", random weights" : ""));
-  entry("Path", path(image));
-  return list;
+  return facts([
+    ["Pixels", pixels(image)],
+    ["Size", weight(data.bytes[image])],
+    ["Format", data.formats[data.format[image]]],
+    ["Taken", taken(image).replace("T", " ")],
+    ["Modified", data.modified[image]],
+    ["Embedded", data.embedded[image]],
+    ["Made by", data.fingerprint + (data.random ? ", random weights" : "")],
+    ["Path", path(image)],
+  ]);
 }
 
 function actions(image) {
   const made = element("div", "", "actions");
-  if (local(image)) {
-    const link = element("a", "Open original", "button");
-    link.href = address(image);
-    link.target = "_blank";
-    link.rel = "noopener";
-    made.append(link);
-  }
+  if (local(image)) made.append(openOriginal(address(image)));
   made.append(button("Copy path", () => copy(path(image), announce)));
   made.append(button("Sort everything by likeness to this", () => { closeLook(); sortBy(image); }));
   return made;

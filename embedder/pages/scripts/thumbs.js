@@ -26,7 +26,7 @@ function listed(parent, items, make, part = 60) {
 }
 
 // A row of a list: picture, name, folder, and what else there is to say.
-function facts(image) {
+function size(image) {
   return [pixels(image), weight(data.bytes[image])].filter(Boolean).join(" · ");
 }
 
@@ -35,7 +35,7 @@ function about(image, note = "") {
   title.append(named(name(image)));
   made.append(title);
   if (folder(image)) { const where = element("div", "", "faint"); where.append(named(folder(image))); made.append(where); }
-  const said = [facts(image), note].filter(Boolean).join(" · ");
+  const said = [size(image), note].filter(Boolean).join(" · ");
   if (said) made.append(element("div", said, "faint"));
   return made;
 }

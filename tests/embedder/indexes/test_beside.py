@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from embedder.records import StoredVector
 from embedder.results.duplicates import duplicates
 from embedder.results.similar import similar
 from embedder.vectors.search import nearest
+from tests.cli import ROOT
 from tests.embedder.stored import FINGERPRINT, fill, opened, stored
 
 COUNT = 1200
@@ -139,6 +143,37 @@ def test_a_damaged_index_is_named_and_not_used(name: str, damage: str) -> None:
     assert "damaged" in way.remark
     assert make(name) == COUNT
     assert found(name, clustered()[3])[0].index
+
+
+WITHOUT = """
+import sys
+sys.modules["faiss"] = None
+from embedder.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_without_the_library_everything_is_read_and_its_name_is_said(name: str) -> None:
+    arguments = (("similar", name, "0/00000", "-k", "3"), ("duplicates", name, "--json"), ("index", name))
+    commands = [[sys.executable, "-c", WITHOUT, *each] for each in arguments]
+    search, groups, made = (subprocess.run(each, cwd=ROOT, capture_output=True, text=True) for each in commands)
+    assert search.returncode == 0
+    assert len(search.stdout.splitlines()) == 3
+    assert "every vector is read" in search.stderr
+    assert json.loads(groups.stdout.splitlines()[-1])["index"] is None
+    assert made.returncode == 2
+    for each in (search, groups, made):
+        assert "pip install 'embedder[index]'" in each.stderr
+        assert "Traceback" not in each.stderr
+
+
+def test_a_small_store_gets_its_index_without_a_warning_of_the_library(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    few = str(tmp_path / "few.db")
+    fill(few, clustered(24))
+    assert make(few) == 24
+    assert capfd.readouterr() == ("", "")
 
 
 def test_two_kinds_of_vectors(tmp_path: Path) -> None:

@@ -16,18 +16,28 @@ import pytest
 from embedder.models.hub import HubFile
 
 CONTENT = bytes(range(256)) * 40
+SIZE = len(CONTENT)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 SCRIPT = """
+from contextlib import contextmanager
 from embedder.errors import ConfigurationError
 from embedder.models import Model
 from embedder.models.catalog import IMAGENET_PRESET
 from embedder.models.hub import HubFile
 from embedder.models.weights import find_weights, published_path
+from embedder.system.steps import shown_on
+class Steps:
+    @contextmanager
+    def step(self, *about):
+        done = []
+        yield done.append
+        print(*about, sum(done))
 model = Model(name="timm/tiny.a1", url=HubFile("timm/tiny.a1", "model.safetensors").address, digest="", dimension=3,
     preprocessing=IMAGENET_PRESET)
 print(published_path(model).exists())
 try:
-    print(find_weights("default", model).digest)
+    with shown_on(Steps()):
+        print(find_weights("default", model).digest)
     print(published_path(model).read_bytes() == bytes(range(256)) * 40)
 except ConfigurationError as error:
     print(error)
@@ -44,7 +54,7 @@ class Hub(BaseHTTPRequestHandler):
         self.send_response(200 if found else 404)
         self.send_header("X-Repo-Commit", "0123456789abcdef0123456789abcdef01234567")
         self.send_header("ETag", f'"{DIGEST}"')
-        self.send_header("Content-Length", str(len(CONTENT)))
+        self.send_header("Content-Length", str(SIZE))
         self.end_headers()
 
     def do_GET(self) -> None:
@@ -68,8 +78,9 @@ def found(endpoint: str, cache: Path) -> list[str]:
     return told.stdout.splitlines()
 
 
-def test_a_file_is_downloaded_once_and_its_digest_stands_for_it(hub: str, tmp_path: Path) -> None:
-    assert found(hub, tmp_path) == ["False", DIGEST[:8], "True", "False"]
+def test_a_file_is_downloaded_once_by_a_step_and_its_digest_stands_for_it(hub: str, tmp_path: Path) -> None:
+    step = f"downloading https://huggingface.co/timm/tiny.a1/resolve/main/model.safetensors {SIZE} B {SIZE}"
+    assert found(hub, tmp_path) == ["False", step, DIGEST[:8], "True", "False"]
     assert found("http://127.0.0.1:9", tmp_path) == ["True", DIGEST[:8], "True", "False"]
 
 

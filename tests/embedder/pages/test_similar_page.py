@@ -65,7 +65,7 @@ def test_pictures_are_shown_and_what_is_missing_says_why(chrome: Chrome, page: P
     assert "HTML page" in reasons["broken.png"]
 
 
-def test_keys_go_through_the_pictures(chrome: Chrome, page: Path) -> None:
+def test_keys_go_through_the_pictures(chrome: Chrome, gathered: Gathered, page: Path) -> None:
     look(chrome, page)
     names = [str(each.get_property("textContent")) for each in chrome.find_elements(By.CSS_SELECTOR, ".card .name")]
     press(chrome, Keys.ARROW_RIGHT)
@@ -79,11 +79,18 @@ def test_keys_go_through_the_pictures(chrome: Chrome, page: Path) -> None:
     press(chrome, Keys.ENTER)
     dialog = chrome.find_element(By.CSS_SELECTOR, "dialog")
     assert dialog.get_property("open")
-    shown = dialog.find_element(By.CSS_SELECTOR, "#dialog-name bdi")
+    shown = dialog.find_element(By.ID, "dialog-name")
     assert shown.get_property("textContent") == names[1]
     press(chrome, Keys.ARROW_RIGHT)
     assert shown.get_property("textContent") == names[2]
-    assert "file:///" in dialog.find_element(By.CSS_SELECTOR, ".source").text
+    number = gathered.ids.index(names[2])
+    terms, values = (dialog.find_elements(By.CSS_SELECTOR, f"#facts {each}") for each in ("dt", "dd"))
+    told = {term.text: value.text for term, value in zip(terms, values, strict=True)}
+    path = gathered.folder / f"{number}.png"
+    assert told["Path"] == str(path)
+    assert (told["Pixels"], told["Format"], told["Size"]) == ("60 × 40", "PNG", f"{path.stat().st_size} bytes")
+    assert dialog.find_element(By.LINK_TEXT, "Open original").get_property("href") == path.as_uri()
+    assert "60 × 40 · " in chrome.find_element(By.ID, "query-facts").text
     size = "const one = document.querySelector('.large img'); return [one.naturalWidth, one.naturalHeight]"
     WebDriverWait(chrome, 20).until(lambda _: chrome.execute_script(size) == [60, 40], "the original, uncropped")
     press(chrome, Keys.ESCAPE)

@@ -13,6 +13,7 @@ import pytest
 from embedder.errors import ImageError, TransientError
 from embedder.pipeline.ledger import Ledger
 from embedder.records import Failure, Reference
+from tests.embedder.stored import many, stored
 
 
 def failure(image_id: str, **changes: object) -> Failure:
@@ -22,9 +23,9 @@ def failure(image_id: str, **changes: object) -> Failure:
 
 def test_every_image_is_one_of_three() -> None:
     ledger = Ledger()
-    ledger.embed(5)
-    ledger.skip()
-    ledger.skip(moved=True)
+    ledger.embed(many(5))
+    ledger.skip(stored("s"))
+    ledger.skip(stored("m"), moved=True)
     ledger.fail(failure("a"))
     ledger.fail(failure("b", transient=True))
     assert (ledger.images, ledger.embedded, ledger.skipped, ledger.failed, ledger.transient) == (9, 5, 2, 2, 1)
@@ -32,10 +33,10 @@ def test_every_image_is_one_of_three() -> None:
 
 
 def test_threads_lose_no_count() -> None:
-    ledger = Ledger()
+    ledger, two = Ledger(), many(2)
     with ThreadPoolExecutor(8) as executor:
         for number in range(400):
-            executor.submit(ledger.embed, 2)
+            executor.submit(ledger.embed, two)
             executor.submit(ledger.fail, failure(str(number)))
     assert (ledger.embedded, ledger.failed, ledger.causes["decode", "Corrupt"]) == (800, 400, 400)
 
@@ -49,10 +50,21 @@ def test_a_thread_that_a_stop_left_behind_counts_nothing_any_more() -> None:
     sink.close()
     notices.close()
     ledger.fail(failure("b", transient=True))
-    ledger.skip(moved=True)
+    ledger.skip(stored("m"), moved=True)
     ledger.notice(Reference(image_id="c", uri="file:///c"), ["Damaged"])
     assert (ledger.images, ledger.failed, ledger.transient, ledger.moved) == (1, 1, 0, 0)
     assert not ledger.notices
+
+
+def test_a_book_has_every_image_with_what_it_was_made_from() -> None:
+    noted: list[tuple[str, str | None]] = []
+    ledger = Ledger(book=lambda image: noted.append((image.image_id, image.etag)))
+    ledger.embed(many(2))
+    ledger.skip(stored("s", 7))
+    ledger.fail(failure("f"))
+    ledger.close()
+    ledger.skip(stored("late"))
+    assert noted == [("image-00000", "etag-0"), ("image-00001", "etag-1"), ("s", "etag-7"), ("f", "abc")]
 
 
 def test_every_sink_gets_one_line_a_failure() -> None:
@@ -87,15 +99,15 @@ def test_time_is_summed_over_threads() -> None:
 
 def test_a_tally_has_the_counts_of_its_moment() -> None:
     ledger = Ledger()
-    ledger.embed(3)
-    ledger.skip()
+    ledger.embed(many(3))
+    ledger.skip(stored("s"))
     ledger.fail_image(Reference(image_id="a", uri="file:///a", etag="e"), "check", ImageError("Collision", "two"))
     ledger.fail(failure("b"))
     ledger.fail(failure("c"))
     with ledger.timed("fetch"):
         time.sleep(0.002)
     tally = ledger.tally()
-    ledger.embed(1)
+    ledger.embed(many(1))
     assert (tally.images, tally.embedded, tally.skipped, tally.failed) == (7, 3, 1, 3)
     assert list(tally.causes.items()) == [(("decode", "Corrupt"), 2), (("check", "Collision"), 1)]
     assert ledger.first_failures[0] == Failure(

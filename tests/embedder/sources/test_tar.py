@@ -14,6 +14,7 @@ from embedder import embed
 from embedder.errors import ConfigurationError, ImageError
 from embedder.records import Reference
 from embedder.sources import Readers, Source, tar
+from embedder.sources.tar import TarSource
 from tests.embedder.commands import command
 from tests.embedder.listed import failures, ids, references, source
 from tests.embedder.pictures import jpeg
@@ -111,6 +112,24 @@ def test_two_members_of_one_name_are_told(tmp_path: Path) -> None:
     assert found.read(first).data == jpeg(0)
 
 
+def test_images_are_counted_without_being_read_and_estimated_while_they_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "0.tar").write_bytes(tar_bytes([("a.jpg", jpeg(0)), ("a.json", b"{}"), ("a.jpg", jpeg(1))]))
+    whole = tar_bytes({f"{number}.jpg": bytes(1000) for number in range(50)})
+    (tmp_path / "1.tar").write_bytes(whole)
+    (tmp_path / "3.tar").write_bytes(whole[:6000])
+    found = source(tmp_path / "{0..3}.tar")
+    assert isinstance(found, TarSource)
+    assert found.expected() is None
+    listing = found.references()
+    for _ in range(26):
+        next(listing)
+    assert found.expected() == (72, False), "26 in about one and a half of four files"
+    listed = 26 + len(list(listing))
+    assert found.expected() == (listed, True)
+    assert len(list(found.count() or ())) == listed
+    assert found.ignored == {".json": 1}
+
+
 def test_links_are_counted(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as file:
         link = tarfile.TarInfo("a.jpg")
@@ -150,7 +169,10 @@ def test_a_rerun_skips_by_member_and_a_page_shows_them(encoder: PixelEncoder, tm
 def test_a_tar_in_s3(bucket: S3) -> None:
     bucket.put({f"t/{each}.tar": tar_bytes({"0.jpg": jpeg(each), LONG: jpeg(each + 5)}) for each in range(2)})
     found = source(bucket.uri("t/{0..2}.tar"))
+    assert isinstance(found, TarSource)
+    assert found.count() is None, "that would cost as much as reading"
     assert failures(found) == {"2.tar": ("list", "NotFound")}
+    assert found.expected() == (5, True)
     images = listed(found)
     assert [each.image_id for each in images] == ["0.tar/0.jpg", f"0.tar/{LONG}", "1.tar/0.jpg", f"1.tar/{LONG}"]
     expected = [jpeg(0), jpeg(5), jpeg(1), jpeg(6)]
