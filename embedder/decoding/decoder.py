@@ -155,10 +155,10 @@ class Decoder:
             self._limit(refusals.stated_size(data))  # of all, where only a part of it is shown
             heif.check(data)
         full_size = image.size
-        self._draft(image)
+        reduce_scale(image, self.preprocessing)
         with self.reserve(_bytes_needed(image, full_size)):
             # Nothing but the picture as it is now is kept: a JPEG's is freed once it is RGB.
-            loaded, notices = _loaded(image, data, partial=partial)
+            loaded, notices = load(image, data, partial=partial)
             orientation = exif.orientation(image)  # a PNG may have it behind the pixels
             return Decoded(
                 pixels=self.fitter.fit(loaded, orientation),
@@ -169,24 +169,38 @@ class Decoder:
                 taken=exif.taken(image) if self.dates else None,
             )
 
-    def _draft(self, image: Image.Image) -> None:
-        """Let libjpeg decode at 1/2, 1/4 or 1/8 where that leaves pixels enough."""
-        if image.format not in JPEGS:
-            return
-        width, height = image.size
-        resized = max(image.size) if self.preprocessing.fit == "pad" else min(image.size)
-        scale = self.preprocessing.resize * DRAFT_FACTOR / resized
-        if scale <= 0.5:
-            # A bound in both directions, rounded up: draft() never goes below what it is asked for.
-            image.draft(None, (int(width * scale + 1), int(height * scale + 1)))
+
+def reduce_scale(image: Image.Image, preprocessing: Preprocessing) -> None:
+    """Let libjpeg decode at 1/2, 1/4 or 1/8 where that leaves pixels enough.
+
+    Args:
+        image: opened, not loaded yet.
+    """
+    if image.format not in JPEGS:
+        return
+    width, height = image.size
+    resized = max(image.size) if preprocessing.fit == "pad" else min(image.size)
+    scale = preprocessing.resize * DRAFT_FACTOR / resized
+    if scale <= 0.5:
+        # A bound in both directions, rounded up: draft() never goes below what it is asked for.
+        image.draft(None, (int(width * scale + 1), int(height * scale + 1)))
 
 
 def _formats(data: bytes) -> tuple[str, ...]:
     return FORMATS + heif.formats(data)
 
 
-def _loaded(image: Image.Image, data: bytes, *, partial: bool) -> tuple[Image.Image, tuple[str, ...]]:
-    """The pixels as the file has them, and what was tolerated."""
+def load(image: Image.Image, data: bytes, *, partial: bool = False) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return the pixels as the file has them, and what was tolerated.
+
+    Args:
+        image: the file as Pillow opened it, perhaps at a reduced scale.
+        data: the file.
+        partial: whether a picture that has lost part of its data is decoded as far as possible.
+
+    Raises:
+        ImageError: data is missing or damaged.
+    """
     if image.format in JPEGS:
         return jpeg.decode(data, image, partial=partial)
     image.load()

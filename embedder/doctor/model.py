@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from embedder.decoding.probe import preprocessing_version
 from embedder.doctor import Finding, ok, skipped
 from embedder.encoders import Encoder
 from embedder.errors import ConfigurationError
@@ -34,7 +35,11 @@ class ModelExam:
                 f"the fingerprint of {self.model.name} is not known before its weights are here; see the check weights"
             )
         checkpoint = Checkpoint.find(self.model, self.options.weights)
-        return str(checkpoint.fingerprint(self.options.dtype, normalize=self.options.normalize))
+        return str(
+            checkpoint.fingerprint(
+                self.options.dtype, normalize=self.options.normalize, preprocessing=preprocessing_version()
+            )
+        )
 
     def weights(self) -> Finding:
         """Check that the weights are here, unaltered, and fit the model. This downloads nothing."""

@@ -59,16 +59,17 @@ class Checkpoint:
         # A seed may give other weights in another version of torch.
         return f"{key}-{version('torch')}" if self.weights.choice == RANDOM else key
 
-    def fingerprint(self, data_type: str, *, normalize: bool | None) -> Fingerprint:
+    def fingerprint(self, data_type: str, *, normalize: bool | None, preprocessing: str) -> Fingerprint:
         """Return the fingerprint of the vectors that this checkpoint produces.
 
         Args:
             normalize: whether they are scaled to length 1; None for what is usual for the model.
+            preprocessing: the version of decoding and resizing here.
         """
         return Fingerprint(
             model=self.name,
             digest=self.weights.digest,
-            preprocessing=PREPROCESSING_VERSION,
+            preprocessing=preprocessing,
             data_type=data_type,
             normalized=self.model.normalize if normalize is None else normalize,
         )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from embedder.decoding.probe import preprocessing_version
 from embedder.encoders import Encoder
 from embedder.encoders.choice import check_engine, measured_rates, open_encoder
 from embedder.encoders.own import Adapter, OwnEncoder
 from embedder.models.catalog import find_model
 from embedder.models.checkpoint import Checkpoint
 from embedder.options import RunOptions
-from embedder.records import PREPROCESSING_VERSION, Fingerprint, Preprocessing
+from embedder.records import Fingerprint, Preprocessing
 
 OWN = "own"
 """Replaces the weights' digest in the fingerprint of a caller's own encoder."""
@@ -41,11 +42,17 @@ def recipe(options: RunOptions, own: OwnEncoder | None) -> Recipe:
     return _with_model(options) if own is None else _with_encoder(options, own)
 
 
+def fingerprint_here(checkpoint: Checkpoint, data_type: str, *, normalize: bool | None) -> Fingerprint:
+    """Return the fingerprint of the vectors that a checkpoint produces from what is decoded by the libraries installed
+    here; see `Checkpoint.fingerprint`."""
+    return checkpoint.fingerprint(data_type, normalize=normalize, preprocessing=preprocessing_version())
+
+
 def _with_model(options: RunOptions) -> Recipe:
     check_engine(options.engine)
     checkpoint = Checkpoint.find(find_model(options.model), options.weights)
     return Recipe(
-        fingerprint=checkpoint.fingerprint(options.dtype, normalize=options.normalize),
+        fingerprint=fingerprint_here(checkpoint, options.dtype, normalize=options.normalize),
         dimension=checkpoint.dimension,
         preprocessing=checkpoint.preprocessing,
         open_encoder=lambda: open_encoder(
@@ -65,7 +72,7 @@ def _with_encoder(options: RunOptions, own: OwnEncoder) -> Recipe:
         fingerprint=Fingerprint(
             model=own.name,
             digest=OWN,
-            preprocessing=PREPROCESSING_VERSION,
+            preprocessing=preprocessing_version(),
             data_type=options.dtype,
             normalized=bool(options.normalize),
         ),

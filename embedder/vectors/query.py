@@ -11,6 +11,7 @@ from embedder.models.checkpoint import Checkpoint, NoWordsError
 from embedder.models.weights import RANDOM
 from embedder.pipeline.embedder import Embedder
 from embedder.pipeline.handed import OneImage
+from embedder.pipeline.recipe import fingerprint_here
 from embedder.records import Fingerprint, Vectors
 from embedder.stores import Store
 
@@ -129,7 +130,7 @@ def _checkpoint(identity: str, store: str, weights: str, remedy: str) -> tuple[F
             f"({error}); {remedy}"
         ) from None
     checkpoint = Checkpoint.find(model, weights)
-    here = checkpoint.fingerprint(stored.data_type, normalize=stored.normalized)
+    here = fingerprint_here(checkpoint, stored.data_type, normalize=stored.normalized)
     _refuse_other_weights(stored, here, store, remedy)
     return stored, checkpoint
 
@@ -138,7 +139,7 @@ def _refuse_other_weights(stored: Fingerprint, here: Fingerprint, store: str, re
     if here == stored:
         return
     if here.digest == stored.digest:
-        remedy = f"{remedy}, or use the version of embedder that made the vectors"
+        remedy = f"{remedy}, or use the versions of embedder and Pillow that made the vectors"
     elif stored.digest == RANDOM:
         remedy = "pass --weights random"
     else:

@@ -92,7 +92,8 @@ def regions_of(page: Path) -> list[dict[str, Any]]:
 def test_regions_of_a_gallery_have_the_nearest_label(tiny: str, tmp_path: Path) -> None:
     checkpoint = Checkpoint.find(find_model(f"open_clip/{tiny}"), "random")
     texts, chance = checkpoint.encode_texts(WORDS), np.random.default_rng(0)
-    store, identity = str(tmp_path / "v.db"), str(checkpoint.fingerprint("float32", normalize=None))
+    store = str(tmp_path / "v.db")
+    identity = str(checkpoint.fingerprint("float32", normalize=None, preprocessing="pre1"))
     planted = [
         stored(
             f"{place}/{number}",

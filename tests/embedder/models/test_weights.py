@@ -140,14 +140,11 @@ def test_fingerprints_name_what_makes_a_vector(weights: Path) -> None:
     digest = sha256(weights)[:8]
     assert find_weights(str(weights), MODEL).digest == digest
     assert find_weights("default", MODEL).digest == "f37072fd"
-    assert (
-        str(Checkpoint.find(MODEL, str(weights)).fingerprint("float32", normalize=False))
-        == f"resnet18/{digest}/pre1/float32"
-    )
-    assert (
-        str(Checkpoint.find(MODEL, "default").fingerprint("float16", normalize=True))
-        == "resnet18/f37072fd/pre1/float16/normalized"
-    )
+    own, published = Checkpoint.find(MODEL, str(weights)), Checkpoint.find(MODEL, "default")
+    made = own.fingerprint("float32", normalize=False, preprocessing="pre1")
+    assert str(made) == f"resnet18/{digest}/pre1/float32"
+    made = published.fingerprint("float16", normalize=True, preprocessing="pre1-0123abcd")
+    assert str(made) == "resnet18/f37072fd/pre1-0123abcd/float16/normalized"
     assert load_state_dict(find_weights("random", MODEL), MODEL) is None
 
 

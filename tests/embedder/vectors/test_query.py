@@ -47,7 +47,7 @@ def test_an_object_finds_itself_and_pictures_come_from_s3(
     [
         ("resnet18/random/pre1/float32", "pass --weights random"),
         ("resnet18/01234567/pre1/float32", "pass --weights PATH, the state dict whose SHA-256 begins with 01234567"),
-        ("resnet18/f37072fd/pre0/float32", "use the version of embedder that made"),
+        ("resnet18/f37072fd/pre0/float32", "use the versions of embedder and Pillow that made"),
         ("nosuchmodel/01234567/pre1/float32", "there is no model"),
         ("", "an unknown model"),
     ],
