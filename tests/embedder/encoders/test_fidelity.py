@@ -56,9 +56,13 @@ def embedded(source: Path, store: Path, weights: Path, **options: Any) -> dict[s
 
 
 def test_photographs(photographs: list[Path], weights: Path, tmp_path: Path) -> None:
-    """With all engines in one test, since what the reference computes is the most expensive part."""
+    """With all engines in one test, since what the reference computes is the most expensive part.
+
+    Every other photograph; the default, below, has the others.
+    """
     folder = tmp_path / "photographs"
     folder.mkdir()
+    photographs = photographs[1::2]
     for path in photographs:
         shutil.copyfile(path, folder / path.name)
     for engine in ENGINES:
