@@ -85,10 +85,11 @@ def _compared(decode: Decode) -> Iterator[tuple[Pixels, Pixels]]:
         preprocessing = Preprocessing(
             resize=SIDE, crop=SIDE, interpolation=probe.interpolation, mean=(0, 0, 0), std=(1, 1, 1)
         )
+        file = base64.b85decode(probe.file)
         expected = np.frombuffer(base64.b85decode(probe.pixels), np.uint8).reshape(SIDE, SIDE, 3)
         for exact in (True, False):
             with suppress(UnidentifiedImageError):
-                yield decode(base64.b85decode(probe.file), preprocessing, exact), expected
+                yield decode(file, preprocessing, exact), expected
 
 
 def _decode(file: bytes, preprocessing: Preprocessing, exact: bool) -> Pixels:
@@ -99,26 +100,26 @@ def _decode(file: bytes, preprocessing: Preprocessing, exact: bool) -> Pixels:
         return Fitter(preprocessing, exact=exact).fit(picture, 1)
 
 
+HALVED_COLOURS = (
+    "|JeWF01!$>Nk#wx0RR9200961|JwjV01XKW3knDg3knMk4h;_zAQcl55)&sJ9v2`kDKRiEDJ?8BI!Zn>HbyrrEkIX6ModmpQ&KWMT47p"
+    "HU`kO^PygEhLjevB4iga*CKVMXPc<zyPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPf!2A01*fP5&#"
+    "$j0U`hb5di}c0sq7R82|wQ0|5a50000000000000031O^2M|HJ?z5C8!L0R#aB0000000000009630}%uT5+PABH9>Qsvj4;Y76AbP0R"
+    "R910000000000000C92LHqWClLSv0t5pI0RR9100000000310s{mE5g|cw6e2TGVS$mc(eVG;01N{G00I#M5dc2`&$A3PSqgaB8%P9k+"
+    "U(1wx>$CygRaH+RiV-IWRb0Odm2wJBpUlvDis-q#oRUtG+5G+CCj3^&eq;JsUgG!0tJKaiiG-xW-d&)@l8yL<&Cy9@C|f{TQuXqa3db4"
+    ";zMgt*@chp>tz@n1!gch2#O6yHHMJMdG4#~*`GWA07VfN&R>Mx2c=Z6|Je"
+)
+"""A JPEG, in base 85, whose colours are halved in both directions."""
+
 PROBES = (
-    Probe(  # a JPEG whose colours are halved
+    Probe(
         "bilinear",
-        "|JeWF01!$>Nk#wx0RR9200961|JwjV01XKW3knDg3knMk4h;_zAQcl55)&sJ9v2`kDKRiEDJ?8BI!Zn>HbyrrEkIX6ModmpQ&KWMT47p"
-        "HU`kO^PygEhLjevB4iga*CKVMXPc<zyPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPf!2A01*fP5&#"
-        "$j0U`hb5di}c0sq7R82|wQ0|5a50000000000000031O^2M|HJ?z5C8!L0R#aB0000000000009630}%uT5+PABH9>Qsvj4;Y76AbP0R"
-        "R910000000000000C92LHqWClLSv0t5pI0RR9100000000310s{mE5g|cw6e2TGVS$mc(eVG;01N{G00I#M5dc2`&$A3PSqgaB8%P9k+"
-        "U(1wx>$CygRaH+RiV-IWRb0Odm2wJBpUlvDis-q#oRUtG+5G+CCj3^&eq;JsUgG!0tJKaiiG-xW-d&)@l8yL<&Cy9@C|f{TQuXqa3db4"
-        ";zMgt*@chp>tz@n1!gch2#O6yHHMJMdG4#~*`GWA07VfN&R>Mx2c=Z6|Je",
+        HALVED_COLOURS,
         "DJSPnB-M8z)r}$Hs3YLSC(l7d&W19QvL<z<G<&r~r_V*TXH=!cBueZTCEyz?#zSJ%X`WkpovSoL;2b5<BruLmcVSVlKDNVvf_|@CQLk`"
         "VdxEbUI?g@W&tKQ9a@>%P-F$PVrW!rd",
     ),
-    Probe(  # the same, resized otherwise
+    Probe(
         "bicubic",
-        "|JeWF01!$>Nk#wx0RR9200961|JwjV01XKW3knDg3knMk4h;_zAQcl55)&sJ9v2`kDKRiEDJ?8BI!Zn>HbyrrEkIX6ModmpQ&KWMT47p"
-        "HU`kO^PygEhLjevB4iga*CKVMXPc<zyPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPf!2A01*fP5&#"
-        "$j0U`hb5di}c0sq7R82|wQ0|5a50000000000000031O^2M|HJ?z5C8!L0R#aB0000000000009630}%uT5+PABH9>Qsvj4;Y76AbP0R"
-        "R910000000000000C92LHqWClLSv0t5pI0RR9100000000310s{mE5g|cw6e2TGVS$mc(eVG;01N{G00I#M5dc2`&$A3PSqgaB8%P9k+"
-        "U(1wx>$CygRaH+RiV-IWRb0Odm2wJBpUlvDis-q#oRUtG+5G+CCj3^&eq;JsUgG!0tJKaiiG-xW-d&)@l8yL<&Cy9@C|f{TQuXqa3db4"
-        ";zMgt*@chp>tz@n1!gch2#O6yHHMJMdG4#~*`GWA07VfN&R>Mx2c=Z6|Je",
+        HALVED_COLOURS,
         "Cno7iB-nEy+lnFSrXc0RCD1)Z(1$XSwj^?)H+i#0s?bEXXH=!mAVKvM9px7y$U$7(Z=P9uoUbf6=M)~-94U)TbX`=lI=aVygMPABPPTJ"
         "bdWN$PGtoWT(O%rJY~+-Z>U(slqZT*S",
     ),
