@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aws_cdk import Stack
 from aws_cdk import aws_batch as batch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
@@ -30,7 +29,7 @@ class JobDefinition(Construct):
         group: logs.LogGroup,
     ) -> None:
         super().__init__(scope, "Job")
-        self.role = self._worker_role(settings, storage)
+        self.role = self._worker_role(storage)
         execution = self._execution_role(image, group)
         variables = {f"EMBEDDER_{name.upper()}": value for name, value in settings.options.items()}
         if settings.vector_index:
@@ -64,7 +63,7 @@ class JobDefinition(Construct):
             ),
         )
 
-    def _worker_role(self, settings: StageSettings, storage: Storage) -> iam.Role:
+    def _worker_role(self, storage: Storage) -> iam.Role:
         """Return the workers' role: it reads images and runs, writes reports and failures, and uses one table."""
         role = iam.Role(
             self,
@@ -81,8 +80,7 @@ class JobDefinition(Construct):
         )
         # Without it S3 answers 403 instead of 404, and a deleted image looks like a forbidden one.
         allow(role, "s3:ListBucket", on=[bucket.bucket_arn])
-        for name in settings.read_buckets:
-            other = f"arn:{Stack.of(self).partition}:s3:::{name}"
+        for other in storage.read_buckets:
             allow(role, "s3:GetObject", on=[f"{other}/*"], why="a table of addresses says which objects are images")
             allow(role, "s3:ListBucket", on=[other])
         for folder in ("reports", "failures"):

@@ -91,10 +91,7 @@ class Network(Construct):
             "s3": [
                 _statement(["s3:*"], [bucket.bucket_arn, bucket.arn_for_objects("*")]),
                 _statement(["s3:GetObject"], [layers]),
-                *(
-                    _statement(["s3:GetObject", "s3:ListBucket"], [each, f"{each}/*"])
-                    for each in (f"arn:{stack.partition}:s3:::{name}" for name in self.settings.read_buckets)
-                ),
+                *(_statement(["s3:GetObject", "s3:ListBucket"], [each, f"{each}/*"]) for each in storage.read_buckets),
             ],
             "dynamodb": [_statement(["dynamodb:*"], [storage.table.table_arn])],
         }

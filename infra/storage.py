@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
@@ -21,6 +21,8 @@ class Storage(Construct):
         self.key = kms.Key.from_key_arn(self, "Key", settings.key) if settings.key else None
         self.own_bucket = None if settings.bucket else self._bucket(settings)
         self.bucket: s3.IBucket = self.own_bucket or s3.Bucket.from_bucket_name(self, "Bucket", settings.bucket)
+        self.read_buckets = [f"arn:{Stack.of(self).partition}:s3:::{name}" for name in settings.read_buckets]
+        """The ARNs of the other buckets that workers may read."""
         self.table: dynamodb.ITable = (
             dynamodb.Table.from_table_name(self, "Table", settings.table) if settings.table else self._table(settings)
         )
