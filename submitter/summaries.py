@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from submitter.counted import counted
 from submitter.dry_run import DryRun
 from submitter.status import Status
 from submitter.submit import Submission
@@ -15,7 +16,7 @@ def submission_text(submission: Submission) -> str:
     return _lines(
         {
             "run": submission.location.uri,
-            **_content(run.images, run.tars, f"({size(run.bytes)}) in {run.shards:,} shard{'s' * (run.shards != 1)}"),
+            **_content(run.images, run.tars, f"({size(run.bytes)}) in {counted(run.shards, 'shard')}"),
             "left out": _counts(run.skipped),
             "nothing in": ", ".join(repr(path) for path in run.empty_paths),
             "jobs": ", ".join(submission.jobs),
@@ -25,8 +26,7 @@ def submission_text(submission: Submission) -> str:
 
 
 def dry_run_text(planned: DryRun) -> str:
-    shards = f"{planned.shards:,} shard{'s' * (planned.shards != 1)}"
-    found = f"({size(planned.bytes)}) in {shards}, {planned.jobs:,} job{'s' * (planned.jobs != 1)}"
+    found = f"({size(planned.bytes)}) in {counted(planned.shards, 'shard')}, {counted(planned.jobs, 'job')}"
     estimated = planned.estimated
     return _lines(
         {

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from submitter.cost import Rates, write_units
+from submitter.counted import counted
 from submitter.errors import error_code
 from submitter.manifest import Entry, no_picture
 from submitter.object_stream import ObjectStream
@@ -54,8 +55,7 @@ class TarEstimate:
         mean = f"{self.bytes_per_image / 1000:,.1f} kB an image"
         if self.assumed_because:
             return f"{mean} is assumed, because {self.assumed_because}"
-        images, tars = self.sampled_images, self.sampled_tars
-        return f"{mean}, by {images:,} image{'s' * (images != 1)} in {tars} tar file{'s' * (tars != 1)}"
+        return f"{mean}, by {counted(self.sampled_images, 'image')} in {counted(self.sampled_tars, 'tar file')}"
 
 
 @dataclass(frozen=True, slots=True)
